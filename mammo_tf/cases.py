@@ -345,11 +345,12 @@ class Context:
         budget: name of the budget ("smoke", "demo", "paper").
         folder: where checkpoints and logs of this fit go (a `pathlib.Path`).
         precision: "auto", "float32", "bfloat16" or "float16".
-        weights: source of pre-trained weights: "imagenet", "phantom", a file, or None.
+        weights: file with pre-trained weights (a path), or None; `run.execute` has found or made it.
         resume: go on from the checkpoint in `folder` if there is one.
         inputs: what the run's `needs` yielded, by run name.
         dataset_kind: "phantom" or "real".
         strict: stop at the first unreadable file.
+        draw: functions that draw for TensorBoard, by name; they return uint8 RGB arrays (H, W, 3).
     """
 
     seed: int
@@ -361,6 +362,7 @@ class Context:
     inputs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     dataset_kind: str = "real"
     strict: bool = False
+    draw: Mapping[str, Callable[..., np.ndarray]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

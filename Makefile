@@ -1,0 +1,33 @@
+# `make demo` and `make test` set up what they need: a virtual environment in .venv, from requirements.txt.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/ready
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test test-slow lint clean
+
+demo: $(READY)
+	$(BIN)/python experiments/ao2020.py --budget demo --only baseline_cnn --only resnet18_scratch --protocol both --out runs/demo
+	$(BIN)/mammo-tf report --runs runs/demo --out runs/demo
+	$(BIN)/mammo-tf export runs/demo resnet18_scratch honest --to runs/demo/export
+
+test: $(READY) lint
+	$(BIN)/python -m pytest
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+$(READY): requirements.txt setup.cfg
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; set PYTHON=..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -r requirements.txt
+	$(BIN)/python -m pip install -q --no-deps -e .
+	touch $@
+
+clean:
+	rm -rf .venv runs build *.egg-info

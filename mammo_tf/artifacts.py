@@ -1,0 +1,238 @@
+"""The files of a run's folder beside its record: predictions, history, model, curves, ROC, confusion, saliency.
+
+predictions = artifacts.read_predictions(folder / "predictions.csv")
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import datetime
+import importlib.metadata
+import math
+import pathlib
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mammo_tf import cases, figures
+from mammo_tf.evaluation import intervals, metrics
+
+SALIENCY_EXAMPLES = 200
+COLUMNS = ("id", "patient", "fold", "label", "score")
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """What was predicted for a part: ids and patients (N,), labels 0/1 (N,), scores = P(positive) (N,)."""
+
+    ids: tuple[str, ...]
+    patients: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    examples: tuple[cases.Example, ...] = ()
+
+    @classmethod
+    def of(cls, examples: Sequence[cases.Example], probabilities: np.ndarray) -> Predictions:
+        probabilities = np.asarray(probabilities)
+        if probabilities.ndim != 2 or len(probabilities) != len(examples) or probabilities.shape[1] < 2:
+            raise cases.MammoError(
+                f"predict gave {probabilities.shape} for {len(examples)} examples; expected ({len(examples)}, 2)"
+            )
+        return cls(
+            tuple(example.id for example in examples),
+            np.array([example.patient_id for example in examples]),
+            np.array([example.label for example in examples]).astype(int),
+            probabilities[:, 1].astype(float),
+            tuple(examples),
+        )
+
+
+def write(folder: pathlib.Path, fitted: Any, predictions: Predictions, *, note: str, budget: Any) -> dict[str, Any]:
+    """Writes every file that the fitted method allows; returns the claims measured on the way (saliency at the rim)."""
+    write_predictions(folder / "predictions.csv", predictions)
+    figures.save(figures.roc(predictions.labels, predictions.scores, note=note), folder / "roc.png")
+    matrix = metrics.confusion_matrix(predictions.labels, predictions.scores >= 0.5)
+    figures.save(figures.confusion(matrix, ("benign", "malignant"), note=note), folder / "confusion.png")
+    if history := list(getattr(fitted, "history", ())):
+        _write_rows(folder / "history.csv", history)
+        curves = figures.curves(history, best_epoch=fitted.best_epoch, note=note)
+        figures.save(curves, folder / "curves.png")
+    if not hasattr(fitted, "model"):
+        return {}
+    fitted.save(folder)
+    return saliency(folder, fitted, predictions, note=note, draws=budget.draws)
+
+
+def saliency(
+    folder: pathlib.Path, fitted: Any, predictions: Predictions, *, note: str, draws: int
+) -> dict[str, intervals.Estimate]:
+    """Draws the montage of saliency maps (ao2020 figures 9, 10) and measures how much of them lies at the rim."""
+    from mammo_tf.explain import gradients
+
+    chosen = predictions.examples[:SALIENCY_EXAMPLES]
+    arrays = fitted.pipeline.load(chosen)
+    images = arrays.images.astype(np.float32)[..., None] / 65535
+    maps = gradients.saliency(fitted.model, np.asarray(fitted.normalizer(images)))
+    masks = np.stack([lesion_mask(example, fitted.pipeline.side) for example in chosen])
+    _montage(folder, images[..., 0], maps, masks, predictions, note)
+    known = masks.any(axis=(1, 2))
+    share, uniform = gradients.rim_share(maps[known], masks[known])
+    groups = predictions.patients[: len(chosen)][known]
+    return {
+        "saliency_rim_share": intervals.mean(share, groups, draws=draws),
+        "uniform_rim_share": intervals.mean(uniform, groups, draws=draws),
+        "saliency_rim_gain": intervals.mean(share - uniform, groups, draws=draws),
+    }
+
+
+def lesion_mask(example: cases.Example, side: int) -> np.ndarray:
+    """The outline of a crop's lesion, filled, at the size the net sees: bool (side, side), empty when not annotated."""
+    import cv2
+
+    view = example.views[0]
+    regions = [lesion.region for lesion in view.lesions if lesion.region is not None]
+    if not regions:
+        return np.zeros((side, side), bool)
+    mask = regions[0].mask(view.pixels().shape).astype(np.float32)
+    return cv2.resize(mask, (side, side), interpolation=cv2.INTER_AREA) >= 0.5
+
+
+def _montage(folder: pathlib.Path, images: Any, maps: Any, masks: Any, predictions: Predictions, note: str) -> None:
+    for label, name in ((0, "benign"), (1, "malignant")):
+        of_class = np.flatnonzero(predictions.labels[: len(images)] == label)[:6]
+        titles = [f"P(malignant) {predictions.scores[i]:.2f}" for i in of_class]
+        picture = figures.montage(
+            images[of_class], maps[of_class], titles, outlines=masks[of_class], note=f"{name}; {note}"
+        )
+        figures.save(picture, folder / f"saliency_{name}.png")
+
+
+def drawings(kind: str) -> dict[str, Callable[..., np.ndarray]]:
+    """The functions that draw for TensorBoard, by the names of `cases.Context.draw`."""
+    return {"roc": _Drawing("roc", kind), "confusion": _Drawing("confusion", kind)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Drawing:
+    name: str
+    kind: str
+
+    def __call__(self, *values: Any) -> np.ndarray:
+        extra = (("benign", "malignant"),) if self.name == "confusion" else ()
+        return figures.to_array(getattr(figures, self.name)(*values, *extra, note=self.kind))
+
+
+def write_predictions(path: pathlib.Path, predictions: Predictions) -> None:
+    """One row an example; scores with 9 digits, which float32 survives."""
+    columns = zip(predictions.ids, predictions.patients, predictions.labels, predictions.scores, strict=True)
+    _write_rows(
+        path,
+        [
+            dict(zip(COLUMNS, (id, patient, 0, label, f"{score:.9g}"), strict=True))
+            for id, patient, label, score in columns
+        ],
+    )
+
+
+def read_predictions(path: pathlib.Path) -> Predictions:
+    """The inverse of `write_predictions`.
+
+    Raises:
+        cases.DataError: the file is missing or lacks a column.
+    """
+    try:
+        with pathlib.Path(path).open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise cases.DataError(path, f"cannot be read: {error.strerror}") from None
+    if not rows or set(COLUMNS) - set(rows[0]):
+        raise cases.DataError(path, f"not a table of predictions with the columns {', '.join(COLUMNS)}")
+    column = {name: [row[name] for row in rows] for name in COLUMNS}
+    return Predictions(
+        tuple(column["id"]),
+        np.array(column["patient"]),
+        np.array(column["label"]).astype(int),
+        np.array(column["score"]).astype(float),
+    )
+
+
+def _write_rows(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def training_facts(history: Sequence[Mapping[str, Any]], best_epoch: int | None) -> dict[str, float]:
+    """What the table says of the training: the numbers of the best epoch and of the last, and how soon it came near.
+
+    `epochs_to_95` is the first epoch whose validation accuracy reaches 95 % of the way from 0.5 to its best.
+    """
+    if not history or best_epoch is None:
+        return {}
+    accuracy = np.array([row["val_accuracy"] for row in history], float)
+    target = 0.5 + 0.95 * (np.nanmax(accuracy) - 0.5)
+    near = np.flatnonzero(accuracy >= target)
+    return {
+        "best_epoch": int(best_epoch),
+        "epochs": len(history),
+        "train_accuracy": float(history[best_epoch - 1]["accuracy"]),
+        "val_accuracy": float(accuracy[best_epoch - 1]),
+        "last_val_accuracy": float(accuracy[-1]),
+        "epochs_to_95": int(near[0]) + 1 if len(near) else math.nan,
+    }
+
+
+def circumstances(started: float) -> dict[str, Any]:
+    """What a repeated seed may change: time, peak memory, versions, machine, commit."""
+    scale = 1024 if sys.platform != "darwin" else 1024**2
+    packages = ("mammo-tf", "tensorflow", "keras", "numpy", "opencv-python-headless", "pydicom")
+    return {
+        "seconds": round(time.perf_counter() - started, 1),
+        "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale, 1),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
+        "hardware": hardware(),
+        "commit": _commit(),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def hardware() -> str:
+    """The processor's name and its number of cores, without the machine's name."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        name = f"{names[0]}, {len(names)} cores" if names else name
+    return name
+
+
+def _commit() -> str:
+    here = pathlib.Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], cwd=here, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def summary(record: Any) -> str:
+    """One line for the log."""
+    parts = [f"{name} {record.metrics[name].value:.3f}" for name in ("accuracy", "auc")]
+    return f"{', '.join(parts)} on {record.reported} ({record.dataset_kind}), {record.seconds:.0f} s"

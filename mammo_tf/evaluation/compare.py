@@ -1,0 +1,125 @@
+"""Two classifiers on the same examples: paired differences that know which examples share a patient.
+
+AUC: clustered DeLong covariance (Obuchowski 1997, doi:10.2307/2533958). Accuracy: paired bootstrap over patients.
+
+    found = compare.compare(*compare.aligned(predictions_a, predictions_b))
+    found.auc.value, found.auc_p
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from mammo_tf import cases
+from mammo_tf.evaluation import bootstrap, delong, intervals, metrics
+
+ALGORITHM_VERSION = 1
+
+
+class Scored(Protocol):
+    """Predictions of a part: ids, patients, labels 0/1 and scores P(class 1), each (N,)."""
+
+    ids: Sequence[str]
+    patients: Sequence[str] | np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Differences a - b with 95 % intervals and two-sided p-values (NaN where there is no standard error)."""
+
+    auc: intervals.Estimate
+    auc_p: float
+    accuracy: intervals.Estimate
+    accuracy_p: float
+
+
+def aligned(a: Scored, b: Scored) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Labels, scores of a, scores of b and patients, in the order of the ids of a: the arguments of `compare`.
+
+    Raises:
+        cases.MammoError: the two were not made on the same examples, patients and labels.
+    """
+    rows_a, rows_b = _by_id(a), _by_id(b)
+    if alone := sorted(set(rows_a) ^ set(rows_b)):
+        only_a, only_b = len(set(rows_a) - set(rows_b)), len(set(rows_b) - set(rows_a))
+        raise cases.MammoError(
+            f"compare: the runs were scored on different examples: {only_a} of {len(rows_a)} stand in the first alone, "
+            f"{only_b} of {len(rows_b)} in the second alone ({alone[0]}, ...); a paired test needs one part"
+        )
+    order = np.array([rows_b[id] for id in a.ids], dtype=int)
+    for name in ("patients", "labels"):
+        theirs, ours = np.asarray(getattr(a, name)), np.asarray(getattr(b, name))[order]
+        if differ := int((theirs != ours).sum()):
+            raise cases.MammoError(
+                f"compare: the {name} of {differ} of {len(order)} examples differ between the runs"
+            )
+    return np.asarray(a.labels), np.asarray(a.scores), np.asarray(b.scores)[order], np.asarray(a.patients)
+
+
+def compare(
+    labels: ArrayLike,
+    scores_a: ArrayLike,
+    scores_b: ArrayLike,
+    groups: Sequence[str] | np.ndarray,
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Comparison:
+    """AUC and accuracy (at 0.5) of a minus b.
+
+    Args:
+        labels, scores_a, scores_b, groups: (N,) each, row by row the same example; `aligned` makes them.
+        draws, seed: of the bootstrap.
+
+    Raises:
+        cases.MammoError: as `metrics.checked`, or lengths that differ.
+    """
+    labels, scores_a = metrics.checked(labels, scores_a)
+    labels, scores_b = metrics.checked(labels, scores_b)
+    if len(groups) != len(labels):
+        raise cases.MammoError(f"compare: {len(groups)} patients for {len(labels)} examples; expected one for each")
+    index, patients = bootstrap.patient_index(np.asarray(groups))
+    right = [(scores >= 0.5) == (labels == 1) for scores in (scores_a, scores_b)]
+    gain = right[0].astype(float) - right[1].astype(float)
+    auc, auc_p = _auc_difference(labels, np.stack([scores_a, scores_b]), index)
+    return Comparison(
+        auc, auc_p, intervals.mean(gain, groups, draws=draws, seed=seed), _p_value(gain, index, draws, seed)
+    )
+
+
+def _by_id(scored: Scored) -> dict[str, int]:
+    rows = {id: row for row, id in enumerate(scored.ids)}
+    if len(rows) < len(scored.ids):
+        raise cases.MammoError(f"compare: {len(scored.ids) - len(rows)} example ids repeat within one run")
+    return rows
+
+
+def _auc_difference(labels: np.ndarray, scores: np.ndarray, index: np.ndarray) -> tuple[intervals.Estimate, float]:
+    """AUC(a) - AUC(b) with normal interval, and p of z = difference / se."""
+    aucs, covariance = delong.auc_covariance(labels, scores, index)
+    contrast = np.array([1.0, -1.0])
+    value, variance = float(contrast @ aucs), float(contrast @ covariance @ contrast)
+    n, patients = len(labels), int(index.max()) + 1
+    method = "paired clustered DeLong"
+    if not variance > 1e-15:  # NaN, or two rankings that agree to rounding
+        return intervals.Estimate(value, math.nan, math.nan, n, method + "; degenerate", patients), math.nan
+    error = math.sqrt(variance)
+    low, high = value - intervals.Z95 * error, value + intervals.Z95 * error
+    return intervals.Estimate(value, low, high, n, method, patients), float(2 * stats.norm.sf(abs(value) / error))
+
+
+def _p_value(gain: np.ndarray, index: np.ndarray, draws: int, seed: int) -> float:
+    """Two-sided, from the share of draws on either side of 0, at least 1 / (draws + 1)."""
+    patients = int(index.max()) + 1
+    drawn = bootstrap.resample(patients, draws, seed) @ bootstrap.sums(gain[:, None], index, patients)[:, 0]
+    fewer = min((drawn <= 0).sum(), (drawn >= 0).sum())
+    return float(min(1.0, 2 * (fewer + 1) / (draws + 1)))

@@ -1,0 +1,142 @@
+"""A trained run as a SavedModel that carries its own preprocessing and needs nothing but TensorFlow to serve.
+
+Two signatures: `serve` takes `image` (B, H, W) uint16 of any size and `max_value` (), the largest value the storage
+allows; `serve_float` takes `image` (B, H, W) float32 in [0, 1]. Both answer `probabilities` (B, 2) float32. The object
+also has `prepared`, a function from the resized and normalised tensor (B, S, S, C) on, for checks of parity.
+The weights are those of training; the exported net computes in float32, whatever the training precision was.
+
+    served = tf.saved_model.load("export").signatures["serve"]
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mammo_tf import cases, records
+from mammo_tf.pipeline import build
+
+LOG = logging.getLogger("mammo_tf")
+METADATA = "mammo_tf.json"
+NOT_CLINICAL = "Research use only. Not a medical device; not for clinical use."
+TOLERANCE_PREPARED, TOLERANCE_RAW = 1e-5, 1e-3
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """The same net and weights with every layer computing in float32."""
+    text = json.dumps(keras.saving.serialize_keras_object(model))
+    for policy in ("mixed_bfloat16", "mixed_float16"):
+        text = text.replace(f'"{policy}"', '"float32"')
+    twin = keras.saving.deserialize_keras_object(json.loads(text))
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+class Served(tf.Module):
+    """The model with its preprocessing, as SavedModel sees it."""
+
+    def __init__(self, model: keras.Model, normalizer: Any, side: int, metadata: str):
+        super().__init__()
+        self._model, self._normalizer, self._side = model, normalizer, side
+        self._variables = model.variables and [v.value for v in model.variables]
+        self.metadata = tf.Variable(metadata, trainable=False)
+        self.prepared = tf.function(self._prepared, input_signature=[tf.TensorSpec((None, *model.input_shape[1:]))])
+
+    def _prepared(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(tf.cast(self._model(x, training=False), tf.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None), tf.float32, "image")])
+    def serve_float(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        resized = build.resize_in_graph(image[..., None], self._side)
+        return {"probabilities": self._prepared(self._normalizer(resized))}
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((None, None, None), tf.uint16, "image"),
+            tf.TensorSpec((), tf.float32, "max_value"),
+        ]
+    )
+    def serve(self, image: tf.Tensor, max_value: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self.serve_float(tf.cast(image, tf.float32) / max_value)
+
+
+def metadata(record: records.Record, normalizer: Any, side: int, channels: int) -> dict[str, Any]:
+    """What a user of the exported model must know; stored beside it and inside it."""
+    return {
+        "name": f"{record.paper} {record.run}",
+        "use": NOT_CLINICAL,
+        "class_names": list(record.class_names),
+        "label_policy": record.label_policy,
+        "trained_on": f"{record.dataset} ({record.dataset_kind}), protocol {record.protocol}, budget {record.budget}",
+        "starting_weights": record.weights,
+        "normalization": normalizer.describe(),
+        "input": {
+            "what": "one gray crop, dark background, square box round the lesion as in training",
+            "serve": "image (B, H, W) uint16 of any size; max_value: the largest value the storage allows, e.g. 4095",
+            "serve_float": "image (B, H, W) float32 in [0, 1]",
+            "resize": f"to {side} x {side}: area average where it shrinks, bilinear where it grows",
+            "channels": channels,
+        },
+        "output": {"probabilities": "(B, 2) float32, rows sum to 1, columns in the order of class_names"},
+        "record": {
+            "hash": record.hash,
+            "seed": record.seed,
+            "commit": record.commit,
+            "versions": dict(record.versions),
+        },
+    }
+
+
+def export(record: records.Record, folder: pathlib.Path) -> pathlib.Path:
+    """Writes the SavedModel of a run and checks that it answers as the run does.
+
+    Raises:
+        cases.DataError: the run's folder holds no model, or `folder` holds something else already.
+        cases.MammoError: the exported model does not repeat the run's probabilities.
+    """
+    model, normalizer, side = load(record)
+    if folder.exists() and any(folder.iterdir()) and not (folder / METADATA).is_file():
+        raise cases.DataError(folder, "is not empty and holds no exported model; name another folder")
+    text = json.dumps(metadata(record, normalizer, side, model.input_shape[-1]), indent=1)
+    served = Served(in_float32(model), normalizer, side, text)
+    signatures = {"serve": served.serve, "serve_float": served.serve_float, "serving_default": served.serve}
+    tf.saved_model.save(served, str(folder), {name: signatures[name] for name in ("serve", "serve_float")})
+    (folder / METADATA).write_text(text + "\n")
+    _check(folder, served, side)
+    return folder
+
+
+def load(record: records.Record) -> tuple[keras.Model, Any, int]:
+    """The model, normalizer and side of a run's folder."""
+    from mammo_tf.pipeline import normalize
+
+    folder = pathlib.Path(record.folder)
+    if not (folder / "model.keras").is_file():
+        raise cases.DataError(folder, "holds no model.keras: only runs that train a net can be exported")
+    model = keras.saving.load_model(folder / "model.keras", compile=False)
+    contract = json.loads((folder / "preprocessing.json").read_text())
+    return model, normalize.from_description(contract["normalization"]), contract["side"]
+
+
+def _check(folder: pathlib.Path, served: Served, side: int) -> None:
+    """Reloads the SavedModel and compares it with the model that was saved, from both ends."""
+    again = tf.saved_model.load(str(folder))
+    image = np.random.default_rng(0).integers(0, 4096, (2, side + 37, 2 * side + 5), dtype=np.uint16)
+    resized = np.stack([build.resize(one / np.float32(4095), side, side) for one in image])[..., None]
+    prepared = np.asarray(served._normalizer(resized))
+    expected = served._prepared(tf.constant(prepared)).numpy()
+    raw = again.signatures["serve"](image=tf.constant(image), max_value=tf.constant(4095.0))["probabilities"].numpy()
+    differences = {
+        "prepared": (np.abs(again.prepared(tf.constant(prepared)).numpy() - expected).max(), TOLERANCE_PREPARED),
+        "raw": (np.abs(raw - expected).max(), TOLERANCE_RAW),
+    }
+    for name, (found, allowed) in differences.items():
+        LOG.info("export: %s input differs by %.1e (allowed %.0e)", name, found, allowed)
+        if found > allowed:
+            raise cases.MammoError(f"{folder}: the exported model differs by {found:.1e} from the {name} input on")

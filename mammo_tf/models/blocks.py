@@ -1,0 +1,121 @@
+"""Building blocks of the nets: tensor -> tensor functions that name and seed each layer they make.
+
+Names are an API: weights are loaded, frozen and explained by them, so none is automatic. Each layer draws from a seed
+of its own, made of (seed, layer name), so one seed gives one net whatever was built before.
+Where a paper states no initialisation the default of PyTorch stands: U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for kernels and
+biases, batch normalisation with epsilon 1e-5 and momentum 0.1 (0.9 as Keras counts it).
+
+    x = blocks.conv(x, blocks.Conv("block1_conv1", filters=32, kernel=3), seed=0)
+    x = blocks.relu(x, "block1_relu1")
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Callable
+
+import keras
+
+from mammo_tf.models import batch_norm as bn
+
+BN_EPSILON = 1e-5
+BN_MOMENTUM = 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class Conv:
+    """One convolution of an architecture table: a square kernel, zeros on each side.
+
+    Attributes:
+        name: of the layer.
+        filters: number of output channels.
+        kernel: side of the kernel.
+        stride: in both directions.
+        padding: rows and columns of zeros on each of the four sides; None means kernel // 2.
+        bias: whether a bias is learned.
+    """
+
+    name: str
+    filters: int
+    kernel: int
+    stride: int = 1
+    padding: int | None = None
+    bias: bool = True
+
+
+def layer_seed(seed: int, name: str) -> int:
+    """The seed of one layer, in [0, 2**31): a hash, so neighbouring seeds share nothing."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "big") >> 1
+
+
+def fan_in_uniform(seed: int) -> keras.Initializer:
+    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)), the default of PyTorch's convolutions and linear layers."""
+    return keras.initializers.VarianceScaling(1 / 3, mode="fan_in", distribution="uniform", seed=seed)
+
+
+def fan_out_normal(seed: int) -> keras.Initializer:
+    """N(0, 2/fan_out): He et al. 2015 (doi:10.1109/ICCV.2015.123, eq. 14), as torchvision starts its ResNets."""
+    return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="untruncated_normal", seed=seed)
+
+
+def conv(
+    x: keras.KerasTensor, facts: Conv, *, seed: int, initializer: Callable[[int], keras.Initializer] = fan_in_uniform
+) -> keras.KerasTensor:
+    """A convolution (B, H, W, C) -> (B, H', W', filters), padded symmetrically: `same` is not, where it strides."""
+    padding = facts.kernel // 2 if facts.padding is None else facts.padding
+    same = facts.stride == 1 and 2 * padding == facts.kernel - 1
+    if padding and not same:
+        x = keras.layers.ZeroPadding2D(padding, name=f"{facts.name}_pad")(x)
+    return keras.layers.Conv2D(
+        facts.filters,
+        facts.kernel,
+        strides=facts.stride,
+        padding="same" if same else "valid",
+        use_bias=facts.bias,
+        kernel_initializer=initializer(layer_seed(seed, facts.name)),
+        bias_initializer=_bias(facts.kernel**2 * x.shape[-1], seed, facts.name),
+        name=facts.name,
+    )(x)
+
+
+def dense(x: keras.KerasTensor, units: int, name: str, *, seed: int, dtype: str | None = None) -> keras.KerasTensor:
+    """A fully connected layer (B, F) -> (B, units)."""
+    return keras.layers.Dense(
+        units,
+        kernel_initializer=fan_in_uniform(layer_seed(seed, name)),
+        bias_initializer=_bias(x.shape[-1], seed, name),
+        dtype=dtype,
+        name=name,
+    )(x)
+
+
+def logits(x: keras.KerasTensor, classes: int, *, seed: int) -> keras.KerasTensor:
+    """The last layer of every net, (B, F) -> (B, classes): named `logits`, float32 under every policy, no softmax."""
+    return dense(x, classes, "logits", seed=seed, dtype="float32")
+
+
+def _bias(fan_in: int, seed: int, name: str) -> keras.Initializer:
+    bound = 1 / math.sqrt(fan_in)
+    return keras.initializers.RandomUniform(-bound, bound, seed=layer_seed(seed, f"{name}/bias"))
+
+
+def batch_norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Batch normalisation over the channels."""
+    return bn.BatchNormalization(momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=name)(x)
+
+
+def relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """max(x, 0) as a layer of its own, so that explanations can swap it."""
+    return keras.layers.ReLU(name=name)(x)
+
+
+def max_pool(x: keras.KerasTensor, size: int, stride: int, name: str) -> keras.KerasTensor:
+    """The maximum over size x size, no padding."""
+    return keras.layers.MaxPooling2D(size, stride, name=name)(x)
+
+
+def dropout(x: keras.KerasTensor, rate: float, name: str, *, seed: int) -> keras.KerasTensor:
+    """Dropout with a seed of its own."""
+    return keras.layers.Dropout(rate, seed=layer_seed(seed, name), name=name)(x)

@@ -1,0 +1,107 @@
+"""One self-contained HTML page: the tables of `report` and, beside them, the figures that the runs drew.
+
+page.write(pathlib.Path("page.html"), {"ao2020": ao2020}, records.load("runs/demo"))
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import itertools
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mammo_tf import artifacts, figures, records, report
+
+FIGURES = {
+    "curves.png": "accuracy and loss",
+    "roc.png": "ROC",
+    "confusion.png": "confusion matrix",
+    "saliency_benign.png": "saliency, benign",
+    "saliency_malignant.png": "saliency, malignant",
+}
+STYLE = """
+:root { color-scheme: light dark; --line: #8886; --soft: #8881; --warn: #b45309; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1500px; margin: 2rem auto; padding: 0 1.2rem; }
+h1 { margin-bottom: .2rem } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line) } h3 { margin-top: 2rem }
+.warn { border-left: 4px solid var(--warn); padding: .4rem .8rem; background: var(--soft) }
+.wide { overflow-x: auto } table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums }
+th, td { padding: .25rem .6rem; text-align: left; border-bottom: 1px solid var(--line); white-space: nowrap }
+th { position: sticky; top: 0; background: Canvas } .note { font-size: .87em; opacity: .8; max-width: 75rem }
+pre { background: var(--soft); padding: .5rem .8rem; overflow-x: auto } figure { margin: 0 }
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(310px, 1fr)); gap: .8rem }
+figcaption { font-size: .85em; opacity: .8 } img { width: 100%; background: #fff; border-radius: 4px }
+"""
+
+
+def write(path: pathlib.Path, experiments: Mapping[str, Any], found: Sequence[records.Record]) -> None:
+    """Writes the page; a run whose folder is gone is shown without its figures."""
+    body = [f'<h1>mammo_tf</h1><p class="warn">{html.escape(report.WARNING)}</p>']
+    for key in sorted(experiments):
+        if sections := report.sections(experiments[key], found):
+            body.append(f"<h2>{html.escape((experiments[key].__doc__ or key).splitlines()[0])}</h2>")
+            body.append(_table(report.paper_table(experiments[key])))
+            body += itertools.chain.from_iterable(map(_section, sections))
+    path.write_text(
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        f'content="width=device-width"><title>mammo_tf</title><style>{STYLE}</style></head>'
+        f"<body>{''.join(body)}</body></html>\n"
+    )
+
+
+def _section(section: report.Section) -> Iterable[str]:
+    yield f"<h2>{html.escape(section.title)}</h2>"
+    if section.records[0].dataset_kind == "phantom":
+        yield f'<p class="warn">{html.escape(report.PHANTOM)}</p>'
+    yield f"<pre>{html.escape(report.command(section))}</pre>"
+    yield from map(_table, section.tables)
+    yield from _comparison(section.records)
+    for record in section.records:
+        yield from _run(record)
+
+
+def _table(table: report.Table) -> str:
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in table.columns)
+    rows = "".join("<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in row) + "</tr>" for row in table.rows)
+    notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in table.notes)
+    title = html.escape(table.title)
+    return f'<h3>{title}</h3><div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{notes}'
+
+
+def _comparison(found: Sequence[records.Record]) -> Iterable[str]:
+    """Curves and ROC of all runs of one protocol in one figure each (ao2020 figure 8 among them)."""
+    for protocol in dict.fromkeys(r.protocol for r in found):
+        runs = {r.run: overlay_input(r) for r in found if r.protocol == protocol and has_folder(r)}
+        if len(runs) > 1:
+            picture = figures.overlay(runs, note=f"{found[0].dataset_kind}, {protocol}")
+            yield f"<h3>{html.escape(protocol)}: all runs</h3>{_image(figures.to_png(picture), protocol)}"
+
+
+def overlay_input(record: records.Record) -> dict[str, Any]:
+    """What `figures.overlay` draws of a run, read from its folder."""
+    folder = pathlib.Path(record.folder)
+    predictions = artifacts.read_predictions(folder / "predictions.csv")
+    history = artifacts.read_history(folder / "history.csv")
+    return {"history": history, "labels": predictions.labels, "scores": predictions.scores}
+
+
+def has_folder(record: records.Record) -> bool:
+    return bool(record.folder) and (pathlib.Path(record.folder) / "history.csv").is_file()
+
+
+def _run(record: records.Record) -> Iterable[str]:
+    folder = pathlib.Path(record.folder or ".")
+    pictures = [(folder / name, caption) for name, caption in FIGURES.items() if (folder / name).is_file()]
+    if not pictures or not record.folder:
+        return
+    yield f"<h3>{html.escape(record.run)}, {html.escape(record.protocol)}, seed {record.seed}</h3>"
+    images = "".join(
+        f"<figure>{_image(path.read_bytes(), caption)}<figcaption>{html.escape(caption)}</figcaption></figure>"
+        for path, caption in pictures
+    )
+    yield f'<div class="figures">{images}</div>'
+
+
+def _image(png: bytes, alt: str) -> str:
+    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'

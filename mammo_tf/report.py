@@ -1,0 +1,289 @@
+"""Every table that the project shows, as a pure function of (experiments, records); none is typed by hand.
+
+Paper numbers and measured numbers stand in tables of their own; a difference to the paper is printed only for real
+data at budget `paper`; budgets and kinds of data never share a table.
+
+    text = report.markdown({"ao2020": ao2020}, records.load("results"))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mammo_tf import records
+from mammo_tf.evaluation import intervals
+
+WARNING = "Research software, not a medical device: nothing here may be used for the care of patients."
+PHANTOM = (
+    "Phantom results: synthetic images, not mammograms. They show that the code works and how the protocols differ; "
+    "they support no claim of a paper about patients."
+)
+STANDIN = (
+    "`phantom_standin` weights come from the same phantom generator (other patients, another task), so no gain from "
+    "them supports a paper's claim about ImageNet weights."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table before it is Markdown or HTML: title, column names, rows of text, notes below."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """What is said of one paper on one kind of data at one budget."""
+
+    title: str
+    tables: Sequence[Table]
+    records: Sequence[records.Record]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number as a table shows it; `n/a` for what is not defined.
+
+    >>> number(0.96851), number(float("nan")), number(12)
+    ('0.969', 'n/a', '12')
+    """
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "n/a"
+    return str(value) if isinstance(value, int) else f"{value:.{digits}f}"
+
+
+def with_interval(estimate: intervals.Estimate | None) -> str:
+    """`0.812 [0.771, 0.850]`, and the mark of an interval that cannot be trusted."""
+    if estimate is None:
+        return "n/a"
+    mark = "*" if "few" in estimate.method or "degenerate" in estimate.method else ""
+    return f"{number(estimate.value)}{mark} [{number(estimate.low)}, {number(estimate.high)}]"
+
+
+def paper_table(experiment: Any) -> Table:
+    """The paper's own numbers, one row a run."""
+    rows: dict[str, Sequence[str]] = {}
+    keys = list(dict.fromkeys(key for run in experiment.RUNS for key in run.published))
+    for run in experiment.RUNS:
+        rows[run.name] = [run.name, *(number(run.published.get(key)) for key in keys)]
+    return Table("The paper's numbers", ["run", *(key.replace("_", " ") for key in keys)], list(rows.values()))
+
+
+def measured_table(group: Sequence[records.Record]) -> Table:
+    """All columns of the paper's table and AUC, with 95 % intervals; seeds beyond the first give the deviation."""
+    columns = ["run", "protocol", "part", "n (patients)", "accuracy", "train accuracy", "precision", "recall", "F1"]
+    columns += ["AUC", "log-loss", "best epoch", "between seeds"]
+    rows = []
+    for _, same in itertools.groupby(group, key=lambda r: (r.run, r.protocol)):
+        seeds = list(same)
+        rows.append(_measured_row(seeds[0], seeds))
+    rows += _majority_rows(group)
+    return Table("Measured", columns, rows, _measured_notes(group))
+
+
+def _measured_row(record: records.Record, seeds: Sequence[records.Record]) -> list[str]:
+    m, t, size = record.metrics, record.training, record.sizes[record.reported]
+    return [
+        record.run,
+        record.protocol,
+        record.reported,
+        f"{size['examples']} ({size['patients']})",
+        with_interval(m["accuracy"]),
+        number(t.get("train_accuracy")),
+        *(with_interval(m[name]) for name in ("precision", "recall", "f1", "auc", "log_loss")),
+        f"{t['best_epoch']} of {t['epochs']}" if t else "n/a",
+        _between(seeds),
+    ]
+
+
+def _between(seeds: Sequence[records.Record]) -> str:
+    if len(seeds) < 2:
+        return "one seed"
+    mean, deviation, count = intervals.between_seeds([r.metrics["accuracy"].value for r in seeds])
+    return f"{number(mean)} ± {number(deviation)} (k = {count})"
+
+
+def _majority_rows(group: Sequence[records.Record]) -> list[list[str]]:
+    rows = []
+    for record in {r.protocol: r for r in reversed(group)}.values():
+        m, size = record.majority, record.sizes[record.reported]
+        row = ["(majority class)", record.protocol, record.reported, f"{size['examples']} ({size['patients']})"]
+        row += [
+            with_interval(m.get("accuracy")),
+            "",
+            *(with_interval(m.get(n)) for n in ("precision", "recall", "f1")),
+        ]
+        rows.append([*row, with_interval(m.get("auc")), with_interval(m.get("log_loss")), "", ""])
+    return sorted(rows, key=lambda row: row[1])
+
+
+def _measured_notes(group: Sequence[records.Record]) -> list[str]:
+    methods = sorted(
+        {f"{name}: {e.method}" for r in group for name, e in r.metrics.items() if name in ("accuracy", "auc")}
+    )
+    notes = [f"95 % intervals ({'; '.join(methods)}). Threshold 0.5."]
+    weights = sorted({f"`{r.run}` {r.weights}" for r in group if r.weights != "scratch"})
+    if weights:
+        notes.append("Starting weights: " + ", ".join(weights) + ".")
+    if any(r.weights == "phantom_standin" for r in group):
+        notes.append(STANDIN)
+    for protocol, leaks in sorted({(r.protocol, tuple(r.leaks)) for r in group}):
+        notes.append(f"`{protocol}`: " + ("leaks: " + "; ".join(leaks) + "." if leaks else "no leak is named."))
+    if any(r.problems for r in group):
+        notes.append(
+            f"Left out, with reasons in the records: up to {max(len(r.problems) for r in group)} files or rows."
+        )
+    return notes
+
+
+def difference(one: intervals.Estimate, other: intervals.Estimate) -> intervals.Estimate:
+    """one - other, with an interval from both intervals (MOVER; Zou and Donner 2008, doi:10.1002/sim.3095).
+
+    It takes the two as independent; parts that share patients make it too wide, not too narrow.
+    """
+    value = one.value - other.value
+    low = value - math.hypot(one.value - one.low, other.high - other.value)
+    high = value + math.hypot(one.high - one.value, other.value - other.low)
+    return dataclasses.replace(one, value=value, low=low, high=high, method="MOVER of two 95 % intervals")
+
+
+def gap_table(group: Sequence[records.Record]) -> Table | None:
+    """as_published minus honest, run by run, and what of it choosing the epoch on the reported part can explain."""
+    by_protocol = {(r.run, r.protocol, r.seed): r for r in group}
+    rows = []
+    for run, seed in dict.fromkeys((r.run, r.seed) for r in group):
+        published, honest = (by_protocol.get((run, name, seed)) for name in ("as_published", "honest"))
+        if published and honest:
+            rows.append([run, number(seed), *_gap_row(published, honest)])
+    columns = ["run", "seed", "accuracy gap", "AUC gap", "of it: best epoch over last (as_published)"]
+    columns += ["validation over test (honest)", "siblings in training (as_published)", "patients in training"]
+    notes = [
+        "Gap = as_published - honest; interval: MOVER of two 95 % intervals, taken as independent.",
+        "Best epoch over last: what choosing the epoch on the reported part adds. Validation over test: what the same "
+        "choice costs when it is made on a part of its own. Siblings: share of the reported crops whose ROI also has a "
+        "crop in training.",
+    ]
+    return Table("The gap between the protocols", columns, rows, notes) if rows else None
+
+
+def _gap_row(published: records.Record, honest: records.Record) -> list[str]:
+    def gap(name: str) -> str:
+        return with_interval(difference(published.metrics[name], honest.metrics[name]))
+
+    t, h = published.training, honest.training
+    share = published.audit.get(published.reported, {})
+    return [
+        gap("accuracy"),
+        gap("auc"),
+        number(t["val_accuracy"] - t["last_val_accuracy"]) if t else "n/a",
+        number(h["val_accuracy"] - honest.metrics["accuracy"].value) if h else "n/a",
+        number(share.get("roi_share")),
+        number(share.get("patient_share")),
+    ]
+
+
+def claims_table(group: Sequence[records.Record]) -> Table | None:
+    """What else the paper claims: how soon a net converges, where its saliency lies."""
+    rows = []
+    for r in group:
+        if not r.training and not r.claims:
+            continue
+        t, c = r.training, r.claims
+        soon = f"{number(t.get('epochs_to_95'))} of {number(t.get('epochs'))}"
+        share = [with_interval(c.get(n)) for n in ("saliency_rim_share", "uniform_rim_share", "saliency_rim_gain")]
+        rows.append([r.run, r.protocol, number(r.seed), soon, *share])
+    columns = ["run", "protocol", "seed", "epochs to 95 % of the best", "saliency in the rim band", "a uniform map"]
+    return Table("Other claims, measured", [*columns, "gain over uniform"], rows) if rows else None
+
+
+def difference_table(experiment: Any, group: Sequence[records.Record]) -> Table | None:
+    """Measured minus paper; only for real data at budget `paper`."""
+    published = {run.name: run.published for run in experiment.RUNS}
+    rows = []
+    for r in group:
+        if r.dataset_kind != "real" or r.budget != "paper" or r.run not in published:
+            continue
+        theirs = {"accuracy": published[r.run].get("val_accuracy"), **published[r.run]}
+        pairs = [(m, theirs[m]) for m in ("accuracy", "precision", "recall", "f1") if theirs.get(m) is not None]
+        rows += [
+            [r.run, r.protocol, m, number(v), with_interval(r.metrics[m]), number(r.metrics[m].value - v)]
+            for m, v in pairs
+        ]
+    columns = ["run", "protocol", "metric", "paper", "measured", "measured - paper"]
+    return Table("Difference to the paper", columns, rows) if rows else None
+
+
+def sections(experiment: Any, found: Iterable[records.Record]) -> list[Section]:
+    """One section for each kind of data, dataset and budget, in the order of the experiment's runs."""
+    order = {(run.name, run.protocol.name): i for i, run in enumerate(experiment.RUNS)}
+    mine = [r for r in found if r.paper == experiment.KEY and (r.run, r.protocol) in order]
+    mine.sort(key=lambda r: (r.dataset_kind, r.dataset, r.budget, order[r.run, r.protocol], r.seed))
+    out = []
+    for (kind, dataset, budget), same in itertools.groupby(mine, key=lambda r: (r.dataset_kind, r.dataset, r.budget)):
+        group = list(same)
+        tables = [measured_table(group), gap_table(group), claims_table(group), difference_table(experiment, group)]
+        kind_text = "phantom in the layout of" if kind == "phantom" else "real"
+        title = f"{experiment.KEY}: {kind_text} {dataset}, budget {budget}"
+        out.append(Section(title, [table for table in tables if table], group))
+    return out
+
+
+def command(section: Section) -> str:
+    """The command that redoes a section."""
+    r = section.records[0]
+    runs = " ".join(f"--only {name}" for name in dict.fromkeys(r.run for r in section.records))
+    root = f" --root {r.dataset}=DIR" if r.dataset_kind == "real" else ""
+    weights = {r.weights for r in section.records} - {"scratch", "phantom_standin"}
+    extra = " --weights " + "/".join(sorted(weights)) if weights else ""
+    if r.dataset_kind == "real" and any(r.weights == "phantom_standin" for r in section.records):
+        extra = " --weights phantom"
+    count = len({r.seed for r in section.records})
+    seeds = f" --seed {r.seed}" + (f" --seeds {count}" if count > 1 else "")
+    return f"python experiments/{r.paper}.py --dataset {r.dataset}{root} --budget {r.budget} {runs}{extra}{seeds}"
+
+
+def markdown(experiments: Mapping[str, Any], found: Sequence[records.Record]) -> str:
+    """RESULTS.md."""
+    lines = ["# Results", "", WARNING, "Made by `mammo-tf report`; not edited by hand.", ""]
+    for key in sorted(experiments):
+        experiment = experiments[key]
+        lines += [
+            f"## {key}",
+            "",
+            (experiment.__doc__ or "").splitlines()[0],
+            "",
+            *_markdown_table(paper_table(experiment)),
+        ]
+        for section in sections(experiment, found):
+            lines += [f"### {section.title}", ""]
+            lines += [PHANTOM, ""] if section.records[0].dataset_kind == "phantom" else []
+            lines += [f"    {command(section)}", "", _circumstances(section.records), ""]
+            for table in section.tables:
+                lines += _markdown_table(table)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _circumstances(group: Sequence[records.Record]) -> str:
+    minutes = sum(r.seconds for r in group) / 60
+    machines = ", ".join(sorted({r.hardware for r in group}))
+    return f"{len(group)} runs, {minutes:.0f} minutes in all on {machines}; precision {group[0].precision}."
+
+
+def _markdown_table(table: Table) -> list[str]:
+    head = [f"#### {table.title}", "", "| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
+    body = ["| " + " | ".join(map(str, row)) + " |" for row in table.rows]
+    return [*head, *body, "", *itertools.chain.from_iterable((note, "") for note in table.notes)]
+
+
+def text(table: Table) -> str:
+    """The table for a terminal, columns aligned."""
+    grid = [list(map(str, table.columns)), *[list(map(str, row)) for row in table.rows]]
+    widths = [max(len(row[i]) for row in grid) for i in range(len(table.columns))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in grid]
+    return "\n".join([table.title, *lines, *table.notes])

@@ -1,0 +1,76 @@
+"""Inference with a trained or training model, and what a validation part says about it.
+
+Everything here is in float32 or float64, whatever precision the model computes in.
+
+    scorer = make_scorer(model)
+    columns = score(predict(scorer, dataset), labels, weights)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import scipy.stats
+import tensorflow as tf
+
+from mammo_tf.training import precision
+
+COLUMNS = ("val_loss", "val_accuracy", "val_auc")
+
+
+def make_scorer(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The model in inference mode as one compiled function: images (B, S, S, C) -> logits (B, classes)."""
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
+
+    @tf.function(input_signature=signature, jit_compile=precision.compile_with_xla())
+    def scorer(images: tf.Tensor) -> tf.Tensor:
+        return tf.cast(model(images, training=False), tf.float32)
+
+    return scorer
+
+
+def predict(scorer: Callable[[tf.Tensor], tf.Tensor], dataset: tf.data.Dataset) -> np.ndarray:
+    """Logits (N, classes) float32 of a dataset of (images, labels, weights), in its order."""
+    return np.concatenate([scorer(images).numpy() for images, _, _ in dataset])
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities (N, classes) float32 of logits (N, classes)."""
+    exponentials = np.exp((logits - logits.max(axis=1, keepdims=True)).astype(np.float32))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def score(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+    """Validation columns of a history row.
+
+    Args:
+        logits: (N, 2).
+        labels: (N,), 0 or 1.
+        weights: (N,); they weight the loss alone, as Keras does.
+
+    Returns:
+        val_loss (cross-entropy in nats), val_accuracy in [0, 1], val_auc in [0, 1] (NaN when a class is missing).
+    """
+    logits, labels = logits.astype(np.float64), np.asarray(labels).astype(int)
+    losses = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]
+    return {
+        "val_loss": float(np.average(losses, weights=weights)),
+        "val_accuracy": float(np.mean(logits.argmax(axis=1) == labels)),
+        "val_auc": auc(labels, logits[:, 1] - logits[:, 0]),
+    }
+
+
+def auc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the ROC curve from mid-ranks (Mann-Whitney); NaN when a class is missing.
+
+    >>> auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))
+    0.75
+    """
+    positive = labels == 1
+    p, n = int(positive.sum()), int((~positive).sum())
+    if not p or not n:
+        return math.nan
+    return float((scipy.stats.rankdata(scores)[positive].sum() - p * (p + 1) / 2) / (p * n))

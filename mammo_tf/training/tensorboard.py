@@ -1,0 +1,152 @@
+"""What a training shows in TensorBoard.
+
+Scalars (loss, accuracy, AUC, learning rate, and the columns of the best epoch so far), the op graph of the forward
+pass (from a traced function: the Keras callback leaves it empty), a batch as augmented, weight histograms, ROC curve
+and confusion matrix of the validation part as images, and HParams. A resumed training first takes the epochs that it
+will replay out of the event files, so that no step appears twice.
+
+    fit.fit(model, data, plan, observers=[TensorBoard(folder / "tensorboard", labels, batch, hparams)])
+    # tensorboard --logdir FOLDER
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorboard.compat.proto import event_pb2
+from tensorboard.plugins.hparams import api as hparams_api
+
+from mammo_tf.training import scoring
+
+_PATTERN = "events.out.tfevents.*"
+_BEST = ("val_auc", "val_accuracy", "val_loss")
+_SHOWN_IMAGES = 8
+
+
+@dataclasses.dataclass
+class TensorBoard:
+    """Observer of `fit.fit` that writes event files.
+
+    Attributes:
+        folder: the log folder of this training alone.
+        labels: (N,) validation labels, 0 or 1, in the order of the logits that `epoch` gets.
+        batch: gives a batch of images as augmented, (B, S, S, C) float, any range; shown stretched to [0, 1].
+        hparams: what distinguishes this training, name -> str, number or bool.
+        draw: functions that return RGB uint8 (H, W, 3): "roc" of (labels, scores), "confusion" of the matrix (2, 2)
+            with rows true and columns predicted; a missing one is left out.
+        every: histograms and images appear each so many epochs.
+    """
+
+    folder: Path
+    labels: np.ndarray
+    batch: Callable[[], np.ndarray]
+    hparams: Mapping[str, str | int | float | bool]
+    draw: Mapping[str, Callable[..., np.ndarray]] = dataclasses.field(default_factory=dict)
+    every: int = 1
+
+    def __post_init__(self):
+        self._writer: tf.summary.SummaryWriter | None = None
+        self._model: keras.Model | None = None
+
+    def begin(self, model: keras.Model, epochs_done: int) -> None:
+        """Opens the log; a fresh training replaces what lies in the folder."""
+        trim(self.folder, epochs_done)
+        self._model = model
+        self._writer = tf.summary.create_file_writer(str(self.folder))
+        if not epochs_done:
+            with self._writer.as_default(step=0):
+                _write_graph(model)
+                tf.summary.image("batch as augmented", _stretch(self.batch()), max_outputs=_SHOWN_IMAGES)
+                self._write_hparams()
+            self._writer.flush()
+
+    def epoch(self, row: Mapping[str, float], best: Mapping[str, float], logits: np.ndarray) -> None:
+        """Writes one epoch; `logits` (N, 2) are those of the validation part."""
+        with self._writer.as_default(step=row["epoch"]):
+            _write_scalars(row, best)
+            if row["epoch"] % self.every == 0:
+                for weight in self._model.weights:
+                    tf.summary.histogram(weight.path, weight.value)
+                if len(logits):
+                    self._write_drawings(logits)
+        self._writer.flush()
+
+    def end(self) -> None:
+        """Closes the event file."""
+        if self._writer:
+            self._writer.close()
+
+    def _write_hparams(self) -> None:
+        # The last value of best/... is what the table shows, so it is that of the epoch that gets selected.
+        metrics = [hparams_api.Metric(f"best/{name}", display_name=name) for name in _BEST]
+        hparams_api.hparams_config(hparams=[hparams_api.HParam(name) for name in self.hparams], metrics=metrics)
+        hparams_api.hparams(dict(self.hparams))
+
+    def _write_drawings(self, logits: np.ndarray) -> None:
+        labels = np.asarray(self.labels).astype(int)
+        if "roc" in self.draw:
+            scores = scoring.softmax(logits)[:, 1]
+            tf.summary.image("validation/roc", self.draw["roc"](labels, scores)[None])
+        if "confusion" in self.draw:
+            matrix = np.bincount(2 * labels + logits.argmax(axis=1), minlength=4).reshape(2, 2)
+            tf.summary.image("validation/confusion", self.draw["confusion"](matrix)[None])
+
+
+def _write_scalars(row: Mapping[str, float], best: Mapping[str, float]) -> None:
+    found = {
+        "loss/train": row["loss"],
+        "loss/val": row["val_loss"],
+        "accuracy/train": row["accuracy"],
+        "accuracy/val": row["val_accuracy"],
+        "auc/val": row["val_auc"],
+        "learning_rate": row["learning_rate"],
+        "best/epoch": best["epoch"],
+        **{f"best/{name}": best[name] for name in _BEST},
+    }
+    for name, value in found.items():
+        if not math.isnan(value):
+            tf.summary.scalar(name, value)
+
+
+def _write_graph(model: keras.Model) -> None:
+    @tf.function
+    def forward(image: tf.Tensor) -> tf.Tensor:
+        return model(image, training=False)
+
+    signature = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="image")
+    tf.summary.graph(forward.get_concrete_function(signature).graph)
+
+
+def _stretch(images: np.ndarray) -> np.ndarray:
+    """Each image stretched to [0, 1]; normalised values lie anywhere."""
+    images = np.asarray(images[:_SHOWN_IMAGES], np.float32)
+    low, high = images.min(axis=(1, 2, 3), keepdims=True), images.max(axis=(1, 2, 3), keepdims=True)
+    return (images - low) / np.maximum(high - low, 1e-12)
+
+
+def trim(folder: Path, last_step: int) -> None:
+    """Takes the events after `last_step` out of the event files of a folder; 0 removes the files altogether."""
+    for path in sorted(folder.glob(_PATTERN)):
+        if last_step <= 0:
+            path.unlink()
+            continue
+        temporary = path.with_name(f"trimmed.{path.name}.tmp")
+        with tf.io.TFRecordWriter(str(temporary)) as writer:
+            for record in _records(path):
+                if event_pb2.Event.FromString(record).step <= last_step:
+                    writer.write(record)
+        os.replace(temporary, path)  # noqa: PTH105 - the atomic step, by its usual name
+
+
+def _records(path: Path) -> Iterator[bytes]:
+    try:
+        yield from tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    except tf.errors.DataLossError:  # the last record was cut off by a kill
+        return

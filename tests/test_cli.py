@@ -1,0 +1,161 @@
+"""The command line on bad and good input: one clear message, exit status 2, no traceback."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from mammo_tf import cli
+from mammo_tf.datasets import cbis_ddsm
+from tests import samples
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    return cli.load_experiments(ROOT / "experiments")["ao2020"]
+
+
+@pytest.fixture(scope="module")
+def phantom_folder(tmp_path_factory):
+    """A small phantom in the layout of CBIS-DDSM."""
+    folder = tmp_path_factory.mktemp("phantom") / "cbis"
+    size = ["--patients", "30", "--height", "160", "--width", "128", "--spacing-mm", "1.4"]
+    assert cli.main(["phantom", "cbis_ddsm", str(folder), *size, "--preview", str(folder.parent / "sheet.png")]) == 0
+    assert (folder.parent / "sheet.png").stat().st_size > 10_000
+    return folder
+
+
+def call(experiment, *arguments):
+    return cli.experiment(
+        experiment, ["--budget", "smoke", "--only", "baseline_cnn", "--protocol", "honest", *arguments]
+    )
+
+
+def refused(capsys, status):
+    """The one message of a refused call."""
+    error = capsys.readouterr().err
+    assert status == 2 and error.startswith("error: ") and "Traceback" not in error
+    return error
+
+
+def test_an_empty_folder(experiment, capsys, tmp_path):
+    (tmp_path / "empty").mkdir()
+    error = refused(capsys, call(experiment, "--root", f"cbis_ddsm={tmp_path / 'empty'}", "--out", str(tmp_path)))
+    assert "empty" in error and "mass_case_description_train_set.csv" in error
+
+
+def test_a_missing_folder(experiment, capsys, tmp_path):
+    error = refused(capsys, call(experiment, "--root", f"cbis_ddsm={tmp_path / 'nowhere'}", "--out", str(tmp_path)))
+    assert "nowhere" in error
+
+
+def test_a_csv_without_a_column(experiment, capsys, tmp_path, phantom_folder):
+    broken = tmp_path / "cbis"
+    shutil.copytree(phantom_folder, broken)
+    path = next(broken.rglob("mass_case_description_train_set.csv"))
+    path.write_bytes(path.read_bytes().replace(b"pathology", b"patology", 1))
+    error = refused(capsys, call(experiment, "--root", f"cbis_ddsm={broken}", "--out", str(tmp_path)))
+    assert "mass_case_description_train_set.csv" in error and "pathology" in error
+
+
+def test_rows_whose_files_are_missing_and_a_truncated_dicom_are_left_out_and_listed(
+    experiment, tmp_path, phantom_folder
+):
+    broken = tmp_path / "cbis"
+    shutil.copytree(phantom_folder, broken)
+    dataset = cbis_ddsm.read(broken)
+    masses = [view for view in dataset.views if any(lesion.kind == "mass" for lesion in view.lesions)]
+    pathlib.Path(masses[0].path).unlink()
+    cut = pathlib.Path(masses[1].path)
+    cut.write_bytes(cut.read_bytes()[:-500])
+    assert call(experiment, "--root", f"cbis_ddsm={broken}", "--out", str(tmp_path / "runs"), "--quiet") == 0
+    (path,) = (tmp_path / "runs").rglob("record.json")
+    problems = {p["path"]: p["reason"] for p in json.loads(path.read_text())["problems"]}
+    assert any(str(masses[0].path) in name for name in problems)
+    assert any("bytes" in reason for name, reason in problems.items() if str(cut) in name)
+
+
+def test_strict_stops_at_the_first_unreadable_file(experiment, capsys, tmp_path, phantom_folder):
+    broken = tmp_path / "cbis"
+    shutil.copytree(phantom_folder, broken)
+    view = cbis_ddsm.read(broken).views[0]
+    pathlib.Path(view.path).unlink()
+    status = call(experiment, "--root", f"cbis_ddsm={broken}", "--out", str(tmp_path / "runs"), "--strict")
+    assert pathlib.Path(view.path).parent.name in refused(capsys, status)
+
+
+def test_an_unknown_run_name(experiment, capsys):
+    error = refused(capsys, cli.experiment(experiment, ["--only", "resnet19"]))
+    assert "resnet19" in error and "resnet18_scratch" in error
+
+
+def test_an_output_folder_in_the_way(experiment, capsys, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    error = refused(capsys, call(experiment, "--out", str(tmp_path / "out")))
+    assert "cannot be written" in error
+
+
+def test_a_folder_mounted_read_only(experiment, capsys):
+    error = refused(capsys, call(experiment, "--out", "/proc/self/runs"))
+    assert "/proc/self/runs" in error
+
+
+def test_malformed_root(experiment, capsys):
+    assert "NAME=DIR" in refused(capsys, cli.experiment(experiment, ["--root", "somewhere"]))
+
+
+def test_imagenet_weights_that_are_nowhere(experiment, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAMMO_TF_CACHE", str(tmp_path / "cache"))
+    arguments = ["--budget", "smoke", "--only", "resnet18_transfer", "--protocol", "honest", "--out", str(tmp_path)]
+    missing = [*arguments, "--weights", str(tmp_path / "missing.safetensors")]
+    assert "missing.safetensors" in refused(capsys, cli.experiment(experiment, missing))
+
+
+def test_list_prints_every_run_and_json(experiment, capsys):
+    assert cli.experiment(experiment, ["--list"]) == 0
+    assert "resnet18_transfer_unaugmented" in capsys.readouterr().out
+    assert cli.experiment(experiment, ["--list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == 10 and {row["protocol"] for row in rows} == {"as_published", "honest"}
+
+
+def test_data_folder_from_the_environment(monkeypatch, tmp_path):
+    (tmp_path / "mini_mias").mkdir()
+    monkeypatch.setenv("MAMMO_TF_DATA", str(tmp_path))
+    assert cli.roots([], ["cbis_ddsm", "mini_mias"]) == {"mini_mias": tmp_path / "mini_mias"}
+    over = cli.roots([f"mini_mias={tmp_path}"], ["mini_mias"])
+    assert over == {"mini_mias": tmp_path}
+
+
+def test_report_keep_and_cache(capsys, tmp_path, monkeypatch):
+    from mammo_tf import records
+
+    monkeypatch.setenv("MAMMO_TF_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "runs" / "ao2020" / "one"
+    folder.mkdir(parents=True)
+    records.save(samples.record(), folder / "record.json")
+    (folder / "predictions.csv").write_text("id,patient,fold,label,score\na,p,0,1,0.5\n")
+    assert cli.main(["keep", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]) == 0
+    arguments = [
+        "--runs",
+        str(tmp_path / "results"),
+        "--out",
+        str(tmp_path),
+        "--experiments",
+        str(ROOT / "experiments"),
+    ]
+    assert cli.main(["report", *arguments]) == 0
+    assert "baseline_cnn" in (tmp_path / "RESULTS.md").read_text() and (tmp_path / "page.html").is_file()
+    assert cli.main(["cache", "--json"]) == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed.splitlines()[-1])["folder"] == str(tmp_path / "cache")
+
+
+def test_the_command_is_installed_and_knows_its_commands():
+    done = subprocess.run([sys.executable, "-m", "mammo_tf", "--help"], capture_output=True, text=True, check=True)
+    assert {"phantom", "cache", "report", "compare", "export", "keep"} <= set(done.stdout.replace(",", " ").split())

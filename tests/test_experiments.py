@@ -1,0 +1,84 @@
+"""Every run of every paper file, whole, at budget smoke; what a user's first commands do."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from mammo_tf import artifacts, cli, records
+
+ROOT = pathlib.Path(__file__).parent.parent
+EXPERIMENTS = cli.load_experiments(ROOT / "experiments")
+AO2020 = EXPERIMENTS["ao2020"]
+NAMES = list(dict.fromkeys(run.name for run in AO2020.RUNS))
+
+
+def smoke(name, protocol, folder, *more):
+    arguments = ["--budget", "smoke", "--only", name, "--protocol", protocol, "--out", str(folder), "--quiet", *more]
+    assert cli.experiment(AO2020, arguments) == 0
+    (record,) = [r for r in records.load(folder / "ao2020") if r.run == name and r.protocol == protocol]
+    return record
+
+
+def check_folder(record):
+    folder = pathlib.Path(record.folder)
+    expected = {"record.json", "predictions.csv", "history.csv", "model.keras", "preprocessing.json", "curves.png"}
+    expected |= {"roc.png", "confusion.png", "saliency_benign.png", "saliency_malignant.png", "tensorboard"}
+    assert expected <= {path.name for path in folder.iterdir()}
+    predictions = artifacts.read_predictions(folder / "predictions.csv")
+    assert np.isfinite(predictions.scores).all() and len(set(predictions.scores)) > 1
+    assert record.metrics["auc"].n == len(predictions.ids) == record.sizes[record.reported]["examples"]
+    assert 0 < record.claims["uniform_rim_share"].value < 1
+
+
+def test_ao2020_has_five_runs_under_two_protocols():
+    assert NAMES == [
+        "baseline_cnn",
+        "alexnet",
+        "resnet18_scratch",
+        "resnet18_transfer",
+        "resnet18_transfer_unaugmented",
+    ]
+    assert len(AO2020.RUNS) == 10
+
+
+def test_ao2020_baseline_under_both_protocols(tmp_path):
+    published = smoke("baseline_cnn", "as_published", tmp_path)
+    honest = smoke("baseline_cnn", "honest", tmp_path)
+    check_folder(published)
+    check_folder(honest)
+    assert published.reported == "val" and honest.reported == "test"
+    assert published.leaks and not honest.leaks
+    assert published.audit["val"]["roi_share"] > 0.8 and honest.audit["test"]["patient_share"] == 0
+    assert honest.test_reads == 1 < published.test_reads
+    crops = sum(size["examples"] for size in published.sizes.values())
+    assert crops == 3 * sum(size["examples"] for size in honest.sizes.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["as_published", "honest"])
+@pytest.mark.parametrize("name", NAMES)
+def test_ao2020_at_budget_smoke(tmp_path, name, protocol):
+    record = smoke(name, protocol, tmp_path)
+    check_folder(record)
+    assert record.weights == ("phantom_standin" if "transfer" in name else "scratch")
+
+
+@pytest.mark.slow
+def test_a_repeated_seed_repeats_the_record_and_another_does_not(tmp_path):
+    one = smoke("resnet18_scratch", "honest", tmp_path / "one")
+    again = smoke("resnet18_scratch", "honest", tmp_path / "again")
+    other = smoke("resnet18_scratch", "honest", tmp_path / "other", "--seed", "1")
+    assert one.stable() == again.stable()
+    files = [(pathlib.Path(r.folder) / "predictions.csv").read_text() for r in (one, again, other)]
+    assert files[0] == files[1] != files[2]
+    assert other.metrics != one.metrics
+
+
+def test_the_example_runs_under_both_protocols(tmp_path):
+    lines = (ROOT / "experiments" / "example.py").read_text().splitlines()
+    assert len(lines) <= 40
+    assert cli.experiment(EXPERIMENTS["example"], ["--out", str(tmp_path), "--quiet"]) == 0
+    found = records.load(tmp_path)
+    assert {(r.protocol, r.reported) for r in found} == {("as_published", "val"), ("honest", "test")}
+    assert all(r.dataset_kind == "phantom" for r in found)

@@ -1,0 +1,85 @@
+"""The arrows between the modules: who may import whom, from one table, checked over the syntax trees."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parent.parent / "mammo_tf"
+BASE = {"cases", "cache"}
+PARTS = {"datasets", "pipeline", "models", "training", "evaluation", "explain"}
+ALLOWED = {
+    "__init__": set(),
+    "__main__": {"cli"},
+    "cases": set(),
+    "cache": {"cases"},
+    **{part: BASE | {part} for part in PARTS},
+    "figures": BASE,
+    "records": BASE | {"evaluation"},
+    "audit": BASE | PARTS | {"records"},
+    "artifacts": BASE | PARTS | {"records", "figures"},
+    "run": BASE | PARTS | {"records", "artifacts", "audit"},
+    "report": BASE | PARTS | {"records"},
+    "page": BASE | PARTS | {"records", "report", "artifacts", "figures"},
+    "export": BASE | PARTS | {"records"},
+    "planning": BASE | PARTS | {"records", "report", "run"},
+    "cli": BASE | PARTS | {"records", "report", "page", "artifacts", "figures", "run", "export", "planning"},
+}
+HEAVY = {
+    "tensorflow": ("pipeline/", "training/", "explain/", "export.py", "models/batch_norm.py", "planning.py"),
+    "keras": ("pipeline/", "training/", "explain/", "models/", "export.py"),
+    "matplotlib": ("figures.py",),
+    "torch": ("models/weights.py",),
+}
+
+
+def imports(path: pathlib.Path) -> list[str]:
+    """Every module that a file imports, wherever in it, with dots."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import"
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+def unit(path: pathlib.Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0].removesuffix(".py")
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_the_table_allows(path):
+    own = {name.split(".")[1] for name in imports(path) if name.startswith("mammo_tf.")}
+    assert own - ALLOWED[unit(path)] == set()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_heavy_packages_stay_where_they_belong(path):
+    relative = path.relative_to(PACKAGE).as_posix()
+    for package, homes in HEAVY.items():
+        used = any(name.split(".")[0] == package for name in imports(path))
+        assert not used or relative.startswith(homes), f"{relative} imports {package}"
+
+
+def test_every_module_stands_in_the_table():
+    assert {unit(path) for path in FILES} == set(ALLOWED)
+
+
+def test_the_table_catches_a_forbidden_arrow(tmp_path):
+    (tmp_path / "bad.py").write_text("def f():\n    from mammo_tf.pipeline import build\n    return build\n")
+    assert imports(tmp_path / "bad.py") == ["mammo_tf.pipeline.build"]
+    assert "pipeline" not in ALLOWED["datasets"]
+
+
+def test_importing_the_package_and_its_command_loads_no_tensorflow():
+    code = "import sys, mammo_tf, mammo_tf.cli, mammo_tf.datasets.cbis_ddsm as c; print('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

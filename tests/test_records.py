@@ -1,0 +1,78 @@
+"""`records`: descriptions, hashes, and JSON that survives the round trip."""
+
+import dataclasses
+import functools
+import json
+import math
+
+import pytest
+
+from mammo_tf import cases, records
+from tests import samples
+
+
+def test_describe_gives_one_text_to_both_ways_to_write_a_call():
+    by_position = functools.partial(samples.scale, 2.0)
+    by_name = functools.partial(samples.scale, factor=2.0)
+    assert records.describe(by_position) == records.describe(by_name)
+    assert records.describe(by_name) == {"call": "tests.samples.scale", "arguments": {"factor": "2.0"}}
+
+
+def test_describe_refuses_what_its_name_does_not_tell():
+    def closure():
+        return samples
+
+    for value in (lambda x: x, closure, functools.partial(closure), object()):
+        with pytest.raises(TypeError):
+            records.describe(value)
+
+
+def test_hash_follows_arguments_and_algorithm_version(monkeypatch):
+    call = functools.partial(samples.scale, 2.0)
+    before = records.hash8(call)
+    assert len(before) == 8 and before == records.hash8(functools.partial(samples.scale, 2.0))
+    assert before != records.hash8(functools.partial(samples.scale, 3.0))
+    monkeypatch.setattr(samples, "ALGORITHM_VERSION", 2, raising=False)
+    assert before != records.hash8(call)
+
+
+def test_hash_does_not_see_the_order_of_a_mapping():
+    assert records.hash8({"a": 1, "b": 2}) == records.hash8({"b": 2, "a": 1})
+
+
+def test_a_record_survives_the_round_trip(tmp_path):
+    record = samples.record()
+    records.save(record, tmp_path / "record.json")
+    (again,) = records.load(tmp_path)
+    assert dataclasses.replace(again, folder="") == record
+
+
+def test_nan_becomes_null_and_comes_back(tmp_path):
+    nan = dataclasses.replace(samples.estimate(0.5), value=math.nan)
+    record = dataclasses.replace(samples.record(), metrics={**samples.record().metrics, "precision": nan})
+    records.save(record, tmp_path / "record.json")
+    assert json.loads((tmp_path / "record.json").read_text())["metrics"]["precision"]["value"] is None
+    assert math.isnan(records.load(tmp_path)[0].metrics["precision"].value)
+
+
+def test_stable_part_leaves_out_time_and_machine_only():
+    record = samples.record()
+    later = dataclasses.replace(record, seconds=99.0, memory_mb=1.0, commit="x", hardware="y", created="z")
+    other = dataclasses.replace(record, seed=record.seed + 1)
+    assert record.stable() == later.stable()
+    assert record.stable() != other.stable()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("{}", "no field"), ("{", "not JSON"), ('{"paper": 1, "extra": 2}', "no field")]
+)
+def test_a_broken_record_is_named(tmp_path, text, reason):
+    (tmp_path / "record.json").write_text(text)
+    with pytest.raises(cases.DataError, match=reason) as caught:
+        records.load(tmp_path)
+    assert "record.json" in str(caught.value)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(cases.DataError, match="no such folder"):
+        records.load(tmp_path / "nowhere")

@@ -1,0 +1,105 @@
+"""`report` and `page`: tables as pure functions of (experiments, records), one of them kept as a golden file."""
+
+import dataclasses
+import html.parser
+import pathlib
+import types
+
+import pytest
+
+from mammo_tf import page, report
+from mammo_tf import run as runs
+from tests import samples
+
+GOLDEN = pathlib.Path(__file__).parent / "goldens" / "results.md"
+
+
+def an_experiment():
+    """A paper with one net under both protocols; only what the report reads."""
+    published = {"val_accuracy": 0.629, "precision": 0.681, "epoch": 74}
+    rules = [runs.Rules("as_published", "val"), runs.Rules("honest", "test")]
+    rows = tuple(types.SimpleNamespace(name="baseline_cnn", protocol=r, published=published) for r in rules)
+    return types.SimpleNamespace(KEY="ao2020", RUNS=rows, __doc__="Ao and Zhang: a paper.")
+
+
+def two_protocols():
+    honest = samples.record()
+    audit = {"val": {"roi_share": 0.96, "patient_share": 0.98}}
+    higher = {name: samples.estimate(e.value + 0.2, n=90) for name, e in honest.metrics.items()}
+    published = samples.record(
+        protocol="as_published",
+        reported="val",
+        audit=audit,
+        metrics=higher,
+        leaks=["crops of one ROI"],
+        test_reads=10,
+    )
+    return [honest, published]
+
+
+def test_results_are_the_golden_file():
+    assert report.markdown({"ao2020": an_experiment()}, two_protocols()) == GOLDEN.read_text()
+
+
+def test_order_of_the_records_does_not_matter():
+    found = two_protocols()
+    experiments = {"ao2020": an_experiment()}
+    assert report.markdown(experiments, found) == report.markdown(experiments, found[::-1])
+
+
+def test_difference_of_two_estimates_by_hand():
+    one, other = samples.estimate(0.9, half=0.03), samples.estimate(0.7, half=0.04)
+    gap = report.difference(one, other)
+    assert gap.value == pytest.approx(0.2)
+    assert (gap.low, gap.high) == (pytest.approx(0.15), pytest.approx(0.25))  # 3-4-5
+
+
+def test_phantom_and_budgets_below_paper_get_no_difference_to_the_paper():
+    experiment = an_experiment()
+    phantom = samples.record(budget="paper")
+    demo = samples.record(dataset_kind="real")
+    real = samples.record(dataset_kind="real", budget="paper")
+    assert report.difference_table(experiment, [phantom, demo]) is None
+    table = report.difference_table(experiment, [real])
+    assert ["baseline_cnn", "honest", "accuracy", "0.629"] == list(table.rows[0])[:4]
+
+
+def test_seeds_share_a_row_and_show_their_deviation():
+    first, second = samples.record(), samples.record(seed=1)
+    second = dataclasses.replace(second, metrics={**second.metrics, "accuracy": samples.estimate(0.7)})
+    row = report.measured_table([first, second]).rows[0]
+    assert row[-1] == "0.650 ± 0.071 (k = 2)"  # 0.6 and 0.7: deviation 0.1 / sqrt(2)
+
+
+def test_an_interval_that_cannot_be_trusted_is_marked():
+    few = dataclasses.replace(samples.estimate(0.9), method="clustered DeLong, few positives")
+    assert report.with_interval(few) == "0.900* [0.850, 0.950]"
+
+
+def test_kinds_and_budgets_never_share_a_section():
+    found = [*two_protocols(), samples.record(dataset_kind="real"), samples.record(budget="smoke")]
+    titles = [s.title for s in report.sections(an_experiment(), found)]
+    assert len(titles) == len(set(titles)) == 3
+
+
+class _Links(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.outside, self.stack = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.outside += [value for name, value in attrs if name in ("src", "href") and not value.startswith("data:")]
+        if tag not in ("meta", "img", "br", "link"):
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag
+
+
+def test_the_page_is_one_file_well_nested_and_says_phantom(tmp_path):
+    page.write(tmp_path / "page.html", {"ao2020": an_experiment()}, two_protocols())
+    text = (tmp_path / "page.html").read_text()
+    links = _Links()
+    links.feed(text)
+    assert not links.outside and not links.stack
+    assert report.PHANTOM[:15] in text and report.WARNING in text and "0.629" in text

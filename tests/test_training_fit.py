@@ -1,0 +1,212 @@
+import functools
+import logging
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import sklearn.metrics
+
+from mammo_tf import cases
+from mammo_tf.training import checkpoint, fit, schedule, scoring
+from tests import training_fakes as fakes
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def unkilled(tmp_path_factory):
+    """Weights, seed states and history of the training that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("unkilled")
+    model, outcome = fakes.train(folder)
+    return checkpoint.values(model.variables), outcome, checkpoint.load(folder / checkpoint.NAME, {"seed": "3"})
+
+
+def die(*args):
+    raise KeyboardInterrupt
+
+
+def assert_same(unkilled, folder):
+    """Resumes in `folder` and compares bit for bit: best weights, last weights, optimizer, seeds, history."""
+    variables, outcome, last = unkilled
+    model, again = fakes.train(folder, resume=True)
+    saved = checkpoint.load(folder / checkpoint.NAME, {"seed": "3"})
+    for one, other in (
+        (variables, checkpoint.values(model.variables)),
+        (last.model, saved.model),
+        (last.optimizer, saved.optimizer),
+    ):
+        assert_equal(one, other)
+    assert untimed(outcome.history) == untimed(again.history)
+    assert outcome.best_epoch == again.best_epoch
+
+
+def assert_equal(one, other):
+    assert [value.tobytes() for value in one] == [value.tobytes() for value in other]
+
+
+def untimed(history):
+    return [{key: row[key] for key in row if key != "seconds"} for row in history]
+
+
+def killed(folder, *, epoch, batch):
+    with pytest.raises(KeyboardInterrupt):
+        fakes.train(folder, callbacks=[fakes.At(epoch, batch, die)])
+
+
+def test_the_history_counts_from_one_and_follows_the_stages(unkilled):
+    _, outcome, saved = unkilled
+    assert [(row["epoch"], row["stage"]) for row in outcome.history] == [(1, 1), (2, 1), (3, 2), (4, 2), (5, 2)]
+    rates = [row["learning_rate"] for row in outcome.history]
+    assert rates == pytest.approx([1e-2, 1e-2, 3e-3, 1.5e-3, 0.75e-3])
+    assert all(row["seconds"] > 0 for row in outcome.history)
+    assert saved.optimizer[0] == 12  # a fresh optimizer: three epochs of four steps, the remainder of 28 / 8 kept
+
+
+def test_the_checkpoint_keeps_more_than_weights(unkilled):
+    variables, _, saved = unkilled
+    model = fakes.model()
+    seeds = [v for v in model.variables if "seed" in v.path]
+    assert len(seeds) == 1 and len(variables) == len(saved.model) == len(model.weights) + 1
+    fresh = checkpoint.values(model.variables)
+    moved = {v.path: not np.array_equal(*pair) for v, *pair in zip(model.variables, fresh, saved.model, strict=True)}
+    assert moved[seeds[0].path] and moved["bn1/moving_mean"]
+
+
+@pytest.mark.parametrize(
+    ("epoch", "batch"), [(0, 2), (1, 1), (2, 0), (2, 3), (4, 1)], ids=["first", "stage1", "boundary", "stage2", "last"]
+)
+def test_a_kill_in_an_epoch_or_between_stages_changes_nothing(unkilled, tmp_path, epoch, batch):
+    killed(tmp_path, epoch=epoch, batch=batch)
+    assert_same(unkilled, tmp_path)
+
+
+@pytest.mark.parametrize("call", range(5))
+def test_a_kill_during_the_write_changes_nothing(unkilled, tmp_path, monkeypatch, call):
+    calls = []
+
+    def replace(*args, original=os.replace):
+        calls.append(args)
+        return die() if len(calls) == call + 1 else original(*args)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", replace)
+        fakes.train(tmp_path)
+    assert (tmp_path / checkpoint.NAME).exists() == (call > 0)
+    assert_same(unkilled, tmp_path)
+
+
+def test_two_kills_change_nothing(unkilled, tmp_path):
+    killed(tmp_path, epoch=1, batch=3)
+    with pytest.raises(KeyboardInterrupt):
+        fakes.train(tmp_path, resume=True, callbacks=[fakes.At(3, 0, die)])
+    assert_same(unkilled, tmp_path)
+
+
+def test_sigkill_changes_nothing(unkilled, tmp_path):
+    command = [sys.executable, "-m", "tests.training_fakes", str(tmp_path)]
+    child = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    assert child.returncode == -signal.SIGKILL, child.stderr.decode()
+    assert checkpoint.load(tmp_path / checkpoint.NAME, {"seed": "3"}).epoch == 3
+    assert_same(unkilled, tmp_path)
+
+
+def test_a_finished_training_is_not_repeated(unkilled, tmp_path):
+    fakes.train(tmp_path)
+    epochs = []
+    seen = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
+    fakes.train(tmp_path, resume=True, callbacks=[seen])
+    assert epochs == []
+    assert_same(unkilled, tmp_path)
+
+
+def test_rare_checkpoints_are_as_good(unkilled, tmp_path):
+    plan = fit.Plan(fakes.STAGES, schedule.lowest_val_loss, tmp_path, {"seed": "3"}, checkpoint_share=0.0)
+    with pytest.raises(KeyboardInterrupt):
+        fit.fit(fakes.model(), fakes.data(), plan, callbacks=[fakes.At(4, 0, die)])
+    assert checkpoint.load(tmp_path / checkpoint.NAME, {"seed": "3"}).epoch == 2  # the end of the first stage
+    assert_same(unkilled, tmp_path)
+
+
+def test_another_training_is_refused(tmp_path):
+    fakes.train(tmp_path)
+    plan = fit.Plan(fakes.STAGES, schedule.lowest_val_loss, tmp_path, {"seed": "4"}, resume=True)
+    with pytest.raises(cases.DataError, match="seed: 3 there, 4 here"):
+        fit.fit(fakes.model(), fakes.data(), plan)
+
+
+def test_the_best_weights_come_back(tmp_path):
+    """A rule that prefers the third of five epochs gets the weights of a training that stops there."""
+    best, outcome = fakes.train(tmp_path / "a", select=third)
+    short = (fakes.STAGES[0], fakes.STAGES[1].__class__(1, fakes.STAGES[1].optimizer, decay=fakes.STAGES[1].decay))
+    stopped, _ = fakes.train(tmp_path / "b", stages=short, select=schedule.last_epoch)
+    assert outcome.best_epoch == 3 and len(outcome.history) == 5
+    assert_equal(checkpoint.values(best.variables), checkpoint.values(stopped.variables))
+    assert all(layer.trainable for layer in best.layers)
+
+
+def third(rows):
+    return min(len(rows), 3)
+
+
+def test_a_rule_that_turns_back_is_refused(tmp_path):
+    with pytest.raises(cases.MammoError, match="selection: back_and_forth turns back to epoch 1 from 2"):
+        fakes.train(tmp_path, select=back_and_forth)
+
+
+def back_and_forth(rows):
+    return [1, 2, 1][len(rows) - 1]
+
+
+def test_frozen_layers_stay(tmp_path):
+    before = checkpoint.values(fakes.model().get_layer("conv1").weights)
+    model, _ = fakes.train(tmp_path, stages=fakes.STAGES[:1])
+    assert_equal(before, checkpoint.values(model.get_layer("conv1").weights))
+
+
+def test_a_diverging_training_says_so(tmp_path):
+    stage = schedule.Stage(1, functools.partial(keras.optimizers.SGD, 1e30))
+    with pytest.raises(cases.MammoError, match=r"epoch 1: the loss is no longer finite.*lower the learning rate"):
+        fakes.train(tmp_path, stages=(stage,))
+
+
+def test_the_log_has_a_line_an_epoch(tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "mammo_tf"):
+        fakes.train(tmp_path, stages=fakes.STAGES[:1])
+    assert [line.split(",")[0] for line in caplog.messages] == ["epoch 1", "epoch 2"]
+
+
+def test_the_bar_shows_on_a_terminal_only(tmp_path, capsys, caplog, monkeypatch):
+    with caplog.at_level(logging.INFO, "mammo_tf"):
+        fakes.train(tmp_path / "a", stages=fakes.STAGES[:1])
+        assert "]" not in capsys.readouterr().err
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        fakes.train(tmp_path / "b", stages=fakes.STAGES[:1])
+        assert "epoch 1/2 [#######......................." in capsys.readouterr().err
+    with caplog.at_level(logging.WARNING, "mammo_tf"):
+        fakes.train(tmp_path / "c", stages=fakes.STAGES[:1])
+        assert capsys.readouterr().err == ""
+
+
+def test_scores_by_hand():
+    logits = np.log(np.array([[0.8, 0.2], [0.4, 0.6], [0.9, 0.1]], np.float32))
+    found = scoring.score(logits, np.array([0, 1, 1]), np.array([1.0, 1.0, 2.0]))
+    assert found["val_loss"] == pytest.approx(-(math.log(0.8) + math.log(0.6) + 2 * math.log(0.1)) / 4)
+    assert found["val_accuracy"] == pytest.approx(2 / 3)
+    assert found["val_auc"] == 0.5
+    assert math.isnan(scoring.auc(np.ones(3), np.arange(3)))
+
+
+def test_auc_equals_scikit_learn():
+    rng = np.random.default_rng(0)
+    labels, scores = rng.integers(0, 2, 50), rng.integers(0, 9, 50)  # with ties
+    assert scoring.auc(labels, scores) == pytest.approx(sklearn.metrics.roc_auc_score(labels, scores), abs=1e-12)
+
+
+def test_softmax_holds_for_large_logits():
+    assert scoring.softmax(np.array([[1000.0, 1000.0], [0.0, 800.0]])).tolist() == [[0.5, 0.5], [0.0, 1.0]]

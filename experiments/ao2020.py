@@ -1,4 +1,4 @@
-"""Ao and Zhang, "Mammography Classification Using Deep Learning Methods": benign or malignant mass crops of CBIS-DDSM.
+"""Ao and Zhang, "Mammography Classification Using Deep Learning Methods": mass crops, benign or malignant.
 
 Five nets (Table 1 and Fig. 8): a three-layer CNN, AlexNet, ResNet-18 from scratch, pre-trained, and pre-trained but
 trained without augmentation. What the paper leaves open, and what is done here, is numbered in docs/papers/ao2020.md.
@@ -192,16 +192,13 @@ NETS = {
 }
 
 # Table 1, and Section 5.3 for the last row.
+_COLUMNS = ("val_accuracy", "train_accuracy", "precision", "recall", "f1", "epoch")
 TABLE_1 = {
-    "baseline_cnn": dict(val_accuracy=0.629, train_accuracy=0.623, precision=0.681, recall=0.387, f1=0.494, epoch=74),
-    "alexnet": dict(val_accuracy=0.879, train_accuracy=0.960, precision=0.872, recall=0.868, f1=0.870, epoch=476),
-    "resnet18_scratch": dict(
-        val_accuracy=0.942, train_accuracy=0.986, precision=0.953, recall=0.922, f1=0.937, epoch=648
-    ),
-    "resnet18_transfer": dict(
-        val_accuracy=0.969, train_accuracy=0.996, precision=0.985, recall=0.947, f1=0.966, epoch=230
-    ),
-    "resnet18_transfer_unaugmented": dict(val_accuracy=0.806, epoch=50),
+    "baseline_cnn": dict(zip(_COLUMNS, (0.629, 0.623, 0.681, 0.387, 0.494, 74), strict=True)),
+    "alexnet": dict(zip(_COLUMNS, (0.879, 0.960, 0.872, 0.868, 0.870, 476), strict=True)),
+    "resnet18_scratch": dict(zip(_COLUMNS, (0.942, 0.986, 0.953, 0.922, 0.937, 648), strict=True)),
+    "resnet18_transfer": dict(zip(_COLUMNS, (0.969, 0.996, 0.985, 0.947, 0.966, 230), strict=True)),
+    "resnet18_transfer_unaugmented": {"val_accuracy": 0.806, "epoch": 50},
 }
 
 

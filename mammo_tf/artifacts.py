@@ -8,7 +8,9 @@ from __future__ import annotations
 import csv
 import dataclasses
 import datetime
+import functools
 import importlib.metadata
+import json
 import math
 import pathlib
 import platform
@@ -19,6 +21,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 
 from mammo_tf import cases, figures
@@ -54,26 +57,39 @@ class Predictions:
         )
 
 
-def write(folder: pathlib.Path, fitted: Any, predictions: Predictions, *, note: str, budget: Any) -> dict[str, Any]:
-    """Writes every file that the fitted method allows; returns the claims measured on the way (saliency at the rim)."""
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """What a figure says of its run: the line under its title, the class names, and the bootstrap's draws."""
+
+    note: str
+    class_names: Sequence[str]
+    draws: int
+
+
+def write(folder: pathlib.Path, fitted: Any, predictions: Predictions, shown: Shown) -> dict[str, intervals.Estimate]:
+    """Writes every file that the fitted method allows; returns what was measured on the way (saliency at the rim)."""
     write_predictions(folder / "predictions.csv", predictions)
-    figures.save(figures.roc(predictions.labels, predictions.scores, note=note), folder / "roc.png")
+    auc = intervals.auc(predictions.labels, predictions.scores, predictions.patients)
+    roc = figures.roc(predictions.labels, predictions.scores, estimate=auc, note=shown.note)
+    figures.save(roc, folder / "roc.png")
     matrix = metrics.confusion_matrix(predictions.labels, predictions.scores >= 0.5)
-    figures.save(figures.confusion(matrix, ("benign", "malignant"), note=note), folder / "confusion.png")
+    figures.save(figures.confusion(matrix, shown.class_names, note=shown.note), folder / "confusion.png")
     if history := list(getattr(fitted, "history", ())):
         _write_rows(folder / "history.csv", history)
-        curves = figures.curves(history, best_epoch=fitted.best_epoch, note=note)
+        curves = figures.curves(history, best_epoch=fitted.best_epoch, note=shown.note)
         figures.save(curves, folder / "curves.png")
     if not hasattr(fitted, "model"):
         return {}
     fitted.save(folder)
-    return saliency(folder, fitted, predictions, note=note, draws=budget.draws)
+    contract = {"normalization": fitted.normalizer.describe(), "side": fitted.pipeline.side}
+    (folder / "preprocessing.json").write_text(json.dumps(contract, indent=1) + "\n")
+    return saliency(folder, fitted, predictions, shown)
 
 
 def saliency(
-    folder: pathlib.Path, fitted: Any, predictions: Predictions, *, note: str, draws: int
+    folder: pathlib.Path, fitted: Any, predictions: Predictions, shown: Shown
 ) -> dict[str, intervals.Estimate]:
-    """Draws the montage of saliency maps (ao2020 figures 9, 10) and measures how much of them lies at the rim."""
+    """Draws the saliency maps of each class (ao2020, figures 9 and 10) and measures how much lies at the rim."""
     from mammo_tf.explain import gradients
 
     chosen = predictions.examples[:SALIENCY_EXAMPLES]
@@ -81,21 +97,21 @@ def saliency(
     images = arrays.images.astype(np.float32)[..., None] / 65535
     maps = gradients.saliency(fitted.model, np.asarray(fitted.normalizer(images)))
     masks = np.stack([lesion_mask(example, fitted.pipeline.side) for example in chosen])
-    _montage(folder, images[..., 0], maps, masks, predictions, note)
+    _montages(folder, _Maps(images[..., 0], maps, masks), predictions, shown)
     known = masks.any(axis=(1, 2))
+    if not known.any():
+        return {}
     share, uniform = gradients.rim_share(maps[known], masks[known])
     groups = predictions.patients[: len(chosen)][known]
     return {
-        "saliency_rim_share": intervals.mean(share, groups, draws=draws),
-        "uniform_rim_share": intervals.mean(uniform, groups, draws=draws),
-        "saliency_rim_gain": intervals.mean(share - uniform, groups, draws=draws),
+        "saliency_rim_share": intervals.mean(share, groups, draws=shown.draws),
+        "uniform_rim_share": intervals.mean(uniform, groups, draws=shown.draws),
+        "saliency_rim_gain": intervals.mean(share - uniform, groups, draws=shown.draws),
     }
 
 
 def lesion_mask(example: cases.Example, side: int) -> np.ndarray:
-    """The outline of a crop's lesion, filled, at the size the net sees: bool (side, side), empty when not annotated."""
-    import cv2
-
+    """A crop's lesion, filled, at the size the net sees: bool (side, side); empty when not annotated."""
     view = example.views[0]
     regions = [lesion.region for lesion in view.lesions if lesion.region is not None]
     if not regions:
@@ -104,29 +120,40 @@ def lesion_mask(example: cases.Example, side: int) -> np.ndarray:
     return cv2.resize(mask, (side, side), interpolation=cv2.INTER_AREA) >= 0.5
 
 
-def _montage(folder: pathlib.Path, images: Any, maps: Any, masks: Any, predictions: Predictions, note: str) -> None:
-    for label, name in ((0, "benign"), (1, "malignant")):
-        of_class = np.flatnonzero(predictions.labels[: len(images)] == label)[:6]
-        titles = [f"P(malignant) {predictions.scores[i]:.2f}" for i in of_class]
-        picture = figures.montage(
-            images[of_class], maps[of_class], titles, outlines=masks[of_class], note=f"{name}; {note}"
-        )
-        figures.save(picture, folder / f"saliency_{name}.png")
-
-
-def drawings(kind: str) -> dict[str, Callable[..., np.ndarray]]:
-    """The functions that draw for TensorBoard, by the names of `cases.Context.draw`."""
-    return {"roc": _Drawing("roc", kind), "confusion": _Drawing("confusion", kind)}
-
-
 @dataclasses.dataclass(frozen=True)
-class _Drawing:
-    name: str
-    kind: str
+class _Maps:
+    images: np.ndarray
+    saliency: np.ndarray
+    masks: np.ndarray
 
-    def __call__(self, *values: Any) -> np.ndarray:
-        extra = (("benign", "malignant"),) if self.name == "confusion" else ()
-        return figures.to_array(getattr(figures, self.name)(*values, *extra, note=self.kind))
+
+def _montages(folder: pathlib.Path, maps: _Maps, predictions: Predictions, shown: Shown) -> None:
+    for label, name in enumerate(shown.class_names):
+        of_class = np.flatnonzero(predictions.labels[: len(maps.images)] == label)[:6]
+        if not len(of_class):
+            continue
+        titles = [f"P({shown.class_names[1]}) {predictions.scores[i]:.2f}" for i in of_class]
+        outlines = maps.masks[of_class] if maps.masks[of_class].any() else None
+        picture = figures.montage(
+            maps.images[of_class], maps.saliency[of_class], titles, outlines=outlines, note=f"{name}; {shown.note}"
+        )
+        figures.save(picture, folder / f"saliency_{label}.png")
+
+
+def drawings(shown: Shown) -> dict[str, Callable[..., np.ndarray]]:
+    """The functions that draw for TensorBoard, by the names of `cases.Context.draw`."""
+    return {
+        "roc": functools.partial(_draw_roc, shown=shown),
+        "confusion": functools.partial(_draw_confusion, shown=shown),
+    }
+
+
+def _draw_roc(labels: np.ndarray, scores: np.ndarray, *, shown: Shown) -> np.ndarray:
+    return figures.to_array(figures.roc(labels, scores, note=shown.note))
+
+
+def _draw_confusion(matrix: np.ndarray, *, shown: Shown) -> np.ndarray:
+    return figures.to_array(figures.confusion(matrix, shown.class_names, note=shown.note))
 
 
 def write_predictions(path: pathlib.Path, predictions: Predictions) -> None:
@@ -161,6 +188,12 @@ def read_predictions(path: pathlib.Path) -> Predictions:
         np.array(column["label"]).astype(int),
         np.array(column["score"]).astype(float),
     )
+
+
+def read_history(path: pathlib.Path) -> list[dict[str, float]]:
+    """The rows of history.csv as numbers."""
+    with pathlib.Path(path).open(newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
 def _write_rows(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:

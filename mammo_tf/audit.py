@@ -73,7 +73,7 @@ def refuse_shared_patients(
     """Refuses an earlier run that has learned from patients whom this run validates or tests on.
 
     Its training patients must not meet this run's validation or test part, nor its validation patients (its epoch was
-    chosen on them) this run's test part. Another dataset has other patients; a split with a named leak may share them.
+    chosen on them) this run's test part. Another dataset has other patients; a split with a named leak may share.
 
     Args:
         folder: of the earlier run, with the file of `write_patients`.

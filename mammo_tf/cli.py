@@ -165,12 +165,15 @@ def _add_compare(commands: Any) -> argparse.ArgumentParser:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from mammo_tf import artifacts
+    from mammo_tf import artifacts, records, report
     from mammo_tf.evaluation import compare
 
     one, other = (artifacts.read_predictions(folder / "predictions.csv") for folder in options.run)
-    result = compare.compare(one, other)
-    print(json.dumps(dataclasses.asdict(result)) if options.json else compare.text(result, *map(str, options.run)))
+    found = compare.compare(*compare.aligned(one, other))
+    facts = {"first": str(options.run[0]), "second": str(options.run[1])}
+    facts |= {"auc": found.auc.as_dict(), "auc_p": found.auc_p, "accuracy": found.accuracy.as_dict()}
+    facts |= {"accuracy_p": found.accuracy_p}
+    print(json.dumps(records.plain(facts)) if options.json else report.comparison_text(found, *options.run))
 
 
 def _add_export(commands: Any) -> argparse.ArgumentParser:

@@ -1,8 +1,8 @@
 """A trained run as a SavedModel that carries its own preprocessing and needs nothing but TensorFlow to serve.
 
-Two signatures: `serve` takes `image` (B, H, W) uint16 of any size and `max_value` (), the largest value the storage
-allows; `serve_float` takes `image` (B, H, W) float32 in [0, 1]. Both answer `probabilities` (B, 2) float32. The object
-also has `prepared`, a function from the resized and normalised tensor (B, S, S, C) on, for checks of parity.
+Two signatures: `serve` takes `image` (B, H, W) uint16 of any size and `max_value` (), the largest value that its
+storage allows; `serve_float` takes `image` (B, H, W) float32 in [0, 1]. Both answer `probabilities` (B, 2) float32.
+The object also has `prepared`, a function from the resized and normalised tensor (B, S, S, C) on, to check parity.
 The weights are those of training; the exported net computes in float32, whatever the training precision was.
 
     served = tf.saved_model.load("export").signatures["serve"]
@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from mammo_tf import cases, records
-from mammo_tf.pipeline import build
+from mammo_tf.pipeline import build, normalize
 
 LOG = logging.getLogger("mammo_tf")
 METADATA = "mammo_tf.json"
@@ -44,7 +44,7 @@ class Served(tf.Module):
     def __init__(self, model: keras.Model, normalizer: Any, side: int, metadata: str):
         super().__init__()
         self._model, self._normalizer, self._side = model, normalizer, side
-        self._variables = model.variables and [v.value for v in model.variables]
+        self._variables = [variable.value for variable in model.variables]  # tracked, or they are not saved
         self.metadata = tf.Variable(metadata, trainable=False)
         self.prepared = tf.function(self._prepared, input_signature=[tf.TensorSpec((None, *model.input_shape[1:]))])
 
@@ -105,8 +105,8 @@ def export(record: records.Record, folder: pathlib.Path) -> pathlib.Path:
         raise cases.DataError(folder, "is not empty and holds no exported model; name another folder")
     text = json.dumps(metadata(record, normalizer, side, model.input_shape[-1]), indent=1)
     served = Served(in_float32(model), normalizer, side, text)
-    signatures = {"serve": served.serve, "serve_float": served.serve_float, "serving_default": served.serve}
-    tf.saved_model.save(served, str(folder), {name: signatures[name] for name in ("serve", "serve_float")})
+    signatures = {"serve": served.serve, "serve_float": served.serve_float}
+    tf.saved_model.save(served, str(folder), signatures)
     (folder / METADATA).write_text(text + "\n")
     _check(folder, served, side)
     return folder
@@ -114,8 +114,6 @@ def export(record: records.Record, folder: pathlib.Path) -> pathlib.Path:
 
 def load(record: records.Record) -> tuple[keras.Model, Any, int]:
     """The model, normalizer and side of a run's folder."""
-    from mammo_tf.pipeline import normalize
-
     folder = pathlib.Path(record.folder)
     if not (folder / "model.keras").is_file():
         raise cases.DataError(folder, "holds no model.keras: only runs that train a net can be exported")

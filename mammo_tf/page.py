@@ -18,8 +18,8 @@ FIGURES = {
     "curves.png": "accuracy and loss",
     "roc.png": "ROC",
     "confusion.png": "confusion matrix",
-    "saliency_benign.png": "saliency, benign",
-    "saliency_malignant.png": "saliency, malignant",
+    "saliency_0.png": "saliency, negatives",
+    "saliency_1.png": "saliency, positives",
 }
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8881; --warn: #b45309; }
@@ -65,8 +65,8 @@ def _table(table: report.Table) -> str:
     head = "".join(f"<th>{html.escape(name)}</th>" for name in table.columns)
     rows = "".join("<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in row) + "</tr>" for row in table.rows)
     notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in table.notes)
-    title = html.escape(table.title)
-    return f'<h3>{title}</h3><div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{notes}'
+    whole = f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    return f"<h3>{html.escape(table.title)}</h3>{whole}{notes}"
 
 
 def _comparison(found: Sequence[records.Record]) -> Iterable[str]:

@@ -17,8 +17,9 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 
-from mammo_tf import cache, records, report, run
+from mammo_tf import cache, cases, records, report, run
 
 LOG = logging.getLogger("mammo_tf")
 
@@ -51,12 +52,14 @@ def estimate(runs: Sequence[run.Run], module: types.ModuleType, seed: int) -> li
     The sizes are the paper's: 4,725 crops, 80 % of them for training (ao2020, Section 3.1), or those of the module's
     `PAPER_TRAIN_SIZES`, protocol -> training examples.
     """
+    if "paper" not in module.BUDGETS:
+        raise cases.MammoError(f"--estimate: {module.KEY} has no budget paper; it has {', '.join(module.BUDGETS)}")
     budget = module.BUDGETS["paper"]
     rows = []
     for one in runs:
         method = one.method(budget)
         batch, size = method.pipeline.batch, module.PAPER_TRAIN_SIZES[one.protocol.name]
-        seconds = method.time_step(seed=seed, repeats=2)
+        seconds = time_step(method, seed)
         steps = sum(stage.epochs for stage in method.stages) * -(-size // batch)
         rows.append(
             {
@@ -71,6 +74,25 @@ def estimate(runs: Sequence[run.Run], module: types.ModuleType, seed: int) -> li
             }
         )
     return rows
+
+
+def time_step(method: Any, seed: int, repeats: int = 2) -> float:
+    """Seconds a training step of a net takes on noise at its own size, after one step to warm up."""
+    from mammo_tf.training import fit, precision
+
+    pipeline = method.pipeline
+    chosen = precision.resolve("auto")
+    context = cases.Context(seed=seed, budget="paper", folder=None)
+    model = dataclasses.replace(method, pretrained=None).build(context, chosen)
+    fit.compile_model(model, method.stages[0].optimizer())
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((pipeline.batch, pipeline.side, pipeline.side, pipeline.channels), np.float32)
+    y = rng.integers(0, 2, pipeline.batch)
+    model.train_on_batch(x, y)
+    started = time.perf_counter()
+    for _ in range(repeats):
+        model.train_on_batch(x, y)
+    return (time.perf_counter() - started) / repeats
 
 
 def _peak_gb() -> float:

@@ -16,7 +16,6 @@ import hashlib
 import inspect
 import json
 import math
-import os
 import pathlib
 import sys
 import tempfile
@@ -162,15 +161,16 @@ def as_json(record: Record) -> dict[str, Any]:
     """The record as JSON-able values; NaN and infinity become null."""
     values = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
     for name in _ESTIMATES:
-        values[name] = {key: dataclasses.asdict(estimate) for key, estimate in values[name].items()}
-    return _plain(values)
+        values[name] = {key: estimate.as_dict() for key, estimate in values[name].items()}
+    return plain(values)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value with NumPy scalars as Python's, and NaN and infinity as None, which JSON can hold."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
@@ -189,12 +189,8 @@ def from_json(values: Mapping[str, Any], source: Any = "record") -> Record:
         raise cases.DataError(source, f"not a record of this version: unknown field {', '.join(unknown)}")
     values = dict(values)
     for name in _ESTIMATES:
-        values[name] = {key: _estimate(fields) for key, fields in values[name].items()}
+        values[name] = {key: intervals.Estimate.from_dict(fields) for key, fields in values[name].items()}
     return Record(**values)
-
-
-def _estimate(fields: Mapping[str, Any]) -> intervals.Estimate:
-    return intervals.Estimate(**{key: math.nan if value is None else value for key, value in fields.items()})
 
 
 def write_json(values: Any, path: pathlib.Path) -> None:
@@ -203,7 +199,7 @@ def write_json(values: Any, path: pathlib.Path) -> None:
         json.dump(values, file, indent=1, sort_keys=True, allow_nan=False)
         file.write("\n")
     pathlib.Path(file.name).chmod(0o644)
-    os.replace(file.name, path)
+    pathlib.Path(file.name).replace(path)
 
 
 def save(record: Record, path: pathlib.Path) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mammo_tf import records
-from mammo_tf.evaluation import intervals
+from mammo_tf.evaluation import compare, intervals
 
 WARNING = "Research software, not a medical device: nothing here may be used for the care of patients."
 PHANTOM = (
@@ -287,3 +287,13 @@ def text(table: Table) -> str:
     widths = [max(len(row[i]) for row in grid) for i in range(len(table.columns))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in grid]
     return "\n".join([table.title, *lines, *table.notes])
+
+
+def comparison_text(found: compare.Comparison, first: Any, second: Any) -> str:
+    """What `mammo-tf compare` prints: differences first - second with intervals and p-values."""
+    rows = [
+        ["AUC", with_interval(found.auc), number(found.auc_p, 4), found.auc.method],
+        ["accuracy", with_interval(found.accuracy), number(found.accuracy_p, 4), found.accuracy.method],
+    ]
+    title = f"{first}\nminus {second}\n{found.auc.n} examples of {found.auc.patients} patients"
+    return text(Table(title, ["metric", "difference", "p", "test"], rows))

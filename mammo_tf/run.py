@@ -1,13 +1,15 @@
 """One run: open the data, cut the examples, split, fit, predict, measure, write the record.
 
-Whatever can be fitted is a `Method`; a paper is a tuple of `Run`s (`experiments/<key>.py`); there is one loop, `execute`.
+Whatever can be fitted is a `Method`; a paper is a tuple of `Run`s (`experiments/<key>.py`); `execute` is the loop.
 
     record = run.execute(ao2020.RUNS[0], run.Settings(budget=ao2020.BUDGETS["smoke"], dataset=cbis_ddsm))
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
+import hashlib
 import logging
 import pathlib
 import shutil
@@ -18,9 +20,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mammo_tf import artifacts, audit, cases, datasets, records
-from mammo_tf.datasets import phantom, splits
-from mammo_tf.evaluation import intervals, thresholds
+from mammo_tf import artifacts, audit, cases, datasets, measure, records
+from mammo_tf.datasets import phantom
+from mammo_tf.evaluation import thresholds
 
 LOG = logging.getLogger("mammo_tf")
 
@@ -29,8 +31,8 @@ class Method(Protocol):
     """Whatever can be fitted.
 
     `fit` returns `predict(examples) -> (N, C) float32 probabilities, C >= 2`. The returned object may also carry
-    `model`, `normalizer`, `history`, `best_epoch`, `val_reads`, `problems` and `save(folder)` (`training.method.Fitted`);
-    what it lacks is left out of the run's folder.
+    `model`, `normalizer`, `history`, `best_epoch`, `val_reads`, `problems` and `save(folder)`, as
+    `training.method.Fitted` does; what it lacks is left out of the run's folder.
     """
 
     def fit(
@@ -101,7 +103,7 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What the command line decides. `root` None stands for the phantom; `weights` is "imagenet", "phantom" or a file."""
+    """What the command line decides. `root` None: the phantom. `weights`: "imagenet", "phantom" or a file."""
 
     budget: Any
     dataset: types.ModuleType
@@ -132,7 +134,7 @@ def identity(run: Run, settings: Settings, fingerprint: str) -> str:
         "budget": settings.budget,
         "dataset": fingerprint,
         "seed": settings.seed,
-        "weights": settings.weights if run.pretrained or run.standin else None,
+        "weights": _weights_digest(settings.weights) if run.pretrained else None,
         "precision": settings.precision,
         "standin": standin and identity(standin, settings, "phantom"),
     }
@@ -153,20 +155,37 @@ def execute(run: Run, settings: Settings) -> records.Record:
     if settings.resume and (folder / "record.json").is_file():
         LOG.info("%s: already done in %s", run.name, folder)
         return records.load(folder / "record.json")[0]
-    examples, problems = run.data(dataset, settings.budget)
+    examples, problems = _readable(*run.data(dataset, settings.budget), strict=settings.strict)
     _say_problems("cut", problems)
     parts = run.split(examples, settings.seed)
     audit.refuse_empty(parts, run.protocol.reported)
     inputs, weights = _inputs(run, settings, parts, dataset)
-    context = _context(settings, dataset, folder, inputs, weights)
+    shown = _shown(run, settings, dataset)
+    context = cases.Context(
+        seed=settings.seed,
+        budget=settings.budget.name,
+        folder=folder,
+        precision=settings.precision,
+        weights=weights,
+        resume=settings.resume,
+        inputs=inputs,
+        dataset_kind=dataset.kind,
+        strict=settings.strict,
+        draw=artifacts.drawings(shown),
+    )
     LOG.info("%s (%s) on %s, %s: %s", run.name, run.protocol.name, dataset.name, dataset.kind, _sizes_text(parts))
     fitted = run.method(settings.budget).fit(parts.train, parts.val, context)
-    measured = _measure(run, settings, parts, fitted)
-    problems = [*dataset.problems, *problems, *getattr(fitted, "problems", ())]
-    facts = _facts(run, settings, dataset, digest, parts, problems)
-    claims = artifacts.write(folder, fitted, measured.predictions, note=_note(facts), budget=settings.budget)
+    predictions, measured = measure.measure(run.protocol, parts, fitted, settings.budget.draws, settings.seed)
+    claims = artifacts.write(folder, fitted, predictions, shown)
+    audit.write_patients(folder, parts)
     record = records.Record(
-        **facts, **measured.fields, claims=claims, **artifacts.circumstances(started), folder=str(folder)
+        **_facts(run, settings, dataset, digest),
+        **measure.of_split(run.protocol, parts),
+        **measured,
+        problems=[dataclasses.asdict(p) for p in (*dataset.problems, *problems, *getattr(fitted, "problems", ()))],
+        claims=claims,
+        **artifacts.circumstances(started),
+        folder=str(folder),
     )
     records.save(dataclasses.replace(record, folder=""), folder / "record.json")
     LOG.info("%s: %s", run.name, artifacts.summary(record))
@@ -180,8 +199,28 @@ def open_data(run: Run, settings: Settings) -> cases.Dataset:
     return datasets.open_dataset(settings.dataset, root, spec=spec, strict=settings.strict)
 
 
+def _readable(examples: Sequence[cases.Example], problems: Sequence[cases.Problem], *, strict: bool) -> Selection:
+    """Leaves out examples whose pixels cannot be read, before the split, so that none fails half-way through."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        faults = list(pool.map(_fault, examples))
+    if strict and (first := next((fault for fault in faults if fault), None)):
+        raise cases.DataError(first.path, first.reason)
+    good = tuple(example for example, fault in zip(examples, faults, strict=True) if not fault)
+    return good, (*problems, *(fault for fault in faults if fault))
+
+
+def _fault(example: cases.Example) -> cases.Problem | None:
+    try:
+        for view in example.views:
+            view.pixels()
+    except cases.DataError as error:
+        return cases.Problem(error.path, error.reason)
+    return None
+
+
 def _folder(run: Run, settings: Settings, dataset: cases.Dataset, digest: str) -> pathlib.Path:
-    name = f"{run.name}-{run.protocol.name}-{dataset.name}-{dataset.kind}-{settings.budget.name}-s{settings.seed}-{digest}"
+    row, data = f"{run.name}-{run.protocol.name}", f"{dataset.name}-{dataset.kind}"
+    name = f"{row}-{data}-{settings.budget.name}-s{settings.seed}-{digest}"
     folder = pathlib.Path(settings.out) / run.paper / name
     try:
         if folder.exists() and not settings.resume:
@@ -231,70 +270,10 @@ def _weights(run: Run, settings: Settings) -> pathlib.Path | None:
     return path
 
 
-def _context(settings: Settings, dataset: cases.Dataset, folder: pathlib.Path, inputs: Any, weights: Any) -> Any:
-    return cases.Context(
-        seed=settings.seed,
-        budget=settings.budget.name,
-        folder=folder,
-        precision=settings.precision,
-        weights=weights,
-        resume=settings.resume,
-        inputs=inputs,
-        dataset_kind=dataset.kind,
-        strict=settings.strict,
-        draw=artifacts.drawings(dataset.kind),
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Measured:
-    predictions: artifacts.Predictions
-    fields: Mapping[str, Any]
-
-
-def _measure(run: Run, settings: Settings, parts: cases.Splits, fitted: Any) -> _Measured:
-    """Predicts the reported part once and scores it; thresholds come from validation alone."""
-    reported = getattr(parts, run.protocol.reported)
-    validation = artifacts.Predictions.of(parts.val, fitted(parts.val))
-    predictions = validation if reported is parts.val else artifacts.Predictions.of(reported, fitted(reported))
-    threshold = run.protocol.threshold(validation.labels, validation.scores)
-    evaluate = _Evaluate(predictions, settings)
-    train_labels = np.array([example.label for example in parts.train])
-    history = list(getattr(fitted, "history", ()))
-    reads = getattr(fitted, "val_reads", 0) + 2 if reported is parts.val else 1  # + this one and the threshold's
-    fields = {
-        "metrics": evaluate(0.5),
-        "tuned": evaluate(threshold),
-        "threshold": float(threshold),
-        "threshold_rule": run.protocol.threshold.__name__,
-        "majority": intervals.majority_row(
-            train_labels, predictions.labels, predictions.patients, draws=settings.budget.draws, seed=settings.seed
-        ),
-        "training": artifacts.training_facts(history, getattr(fitted, "best_epoch", None)),
-        "test_reads": reads,
-    }
-    return _Measured(predictions, fields)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Evaluate:
-    predictions: artifacts.Predictions
-    settings: Settings
-
-    def __call__(self, threshold: float) -> dict[str, intervals.Estimate]:
-        p, s = self.predictions, self.settings
-        return intervals.evaluate(
-            p.labels, p.scores, p.patients, threshold=threshold, draws=s.budget.draws, seed=s.seed
-        )
-
-
-def _facts(
-    run: Run, settings: Settings, dataset: cases.Dataset, digest: str, parts: cases.Splits, problems: Sequence[Any]
-) -> dict[str, Any]:
-    """The fields of the record that are known without the fit."""
+def _facts(run: Run, settings: Settings, dataset: cases.Dataset, digest: str) -> dict[str, Any]:
+    """The fields of the record that say what was run."""
     policy = run.policy(dataset.name)
-    method = run.method(settings.budget)
-    select = getattr(method, "select", None)
+    select = getattr(run.method(settings.budget), "select", None)
     return {
         "paper": run.paper,
         "run": run.name,
@@ -309,12 +288,7 @@ def _facts(
         "seed": settings.seed,
         "weights": _weights_name(run, settings),
         "precision": settings.precision,
-        "reported": run.protocol.reported,
-        "sizes": audit.sizes(parts),
         "selection": getattr(select, "__name__", "none"),
-        "leaks": [*parts.leaks, *run.protocol.leaks],
-        "audit": audit.overlap(parts),
-        "problems": [dataclasses.asdict(problem) for problem in problems],
     }
 
 
@@ -324,6 +298,14 @@ def _weights_name(run: Run, settings: Settings) -> str:
     return {"phantom": "phantom_standin", None: "imagenet"}.get(settings.weights, settings.weights)
 
 
-def _note(facts: Mapping[str, Any]) -> str:
-    kind = "phantom, not patients" if facts["dataset_kind"] == "phantom" else "real data"
-    return f"{facts['dataset']} ({kind}), {facts['protocol']}, budget {facts['budget']}"
+def _weights_digest(name: str | None) -> str:
+    """The source of pre-trained weights: a file counts by its content, not by its name."""
+    if name in (None, "imagenet", "phantom") or not pathlib.Path(name).is_file():
+        return name or "imagenet"
+    return hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest()[:16]
+
+
+def _shown(run: Run, settings: Settings, dataset: cases.Dataset) -> artifacts.Shown:
+    kind = "phantom, not patients" if dataset.kind == "phantom" else "real data"
+    note = f"{run.name}, {run.protocol.name}: {dataset.name} ({kind}), budget {settings.budget.name}"
+    return artifacts.Shown(note, run.policy(dataset.name).class_names, settings.budget.draws)

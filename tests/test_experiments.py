@@ -23,7 +23,7 @@ def smoke(name, protocol, folder, *more):
 def check_folder(record):
     folder = pathlib.Path(record.folder)
     expected = {"record.json", "predictions.csv", "history.csv", "model.keras", "preprocessing.json", "curves.png"}
-    expected |= {"roc.png", "confusion.png", "saliency_benign.png", "saliency_malignant.png", "tensorboard"}
+    expected |= {"roc.png", "confusion.png", "saliency_0.png", "saliency_1.png", "tensorboard"}
     assert expected <= {path.name for path in folder.iterdir()}
     predictions = artifacts.read_predictions(folder / "predictions.csv")
     assert np.isfinite(predictions.scores).all() and len(set(predictions.scores)) > 1

@@ -10,7 +10,6 @@ blank when unknown), and, where known, `side` (LEFT or RIGHT) and `view` (CC or 
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 import pathlib
 from collections.abc import Sequence
@@ -19,10 +18,11 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from mammo_tf import cases
+from mammo_tf import cases, datasets
 from mammo_tf.datasets import dicom
 
 NAME = "image_table"
+ALGORITHM_VERSION = 1  # of the writer
 TABLE = "images.csv"
 REQUIRED = ("file", "patient_id", "label")
 COLUMNS = (*REQUIRED, "side", "view")
@@ -34,7 +34,7 @@ def read(root: pathlib.Path, *, strict: bool = False) -> cases.Dataset:
     Raises:
         cases.DataError: no table, a column is missing, no usable row, or (with `strict`) any problem.
     """
-    root = pathlib.Path(root)
+    root = datasets.existing(root)
     table = _table(root / TABLE)
     views: dict[str, list[cases.View]] = {}
     problems = []
@@ -49,8 +49,8 @@ def read(root: pathlib.Path, *, strict: bool = False) -> cases.Dataset:
     if not views:
         raise cases.DataError(root / TABLE, f"none of its {len(table)} rows can be used: {problems[:1]}")
     found = tuple(cases.Case(patient, tuple(views[patient])) for patient in sorted(views))
-    kind = "phantom" if (root / "PHANTOM.json").is_file() else "real"
-    return cases.Dataset(NAME, kind, str(root), found, tuple(problems), _fingerprint(root, table))
+    mark = datasets.fingerprint(root, [root / TABLE], [view.path for some in views.values() for view in some])
+    return cases.Dataset(NAME, datasets.kind(root), str(root), found, tuple(problems), mark)
 
 
 def _table(path: pathlib.Path) -> pd.DataFrame:
@@ -112,13 +112,6 @@ def read_image(path: pathlib.Path) -> np.ndarray:
             raise cases.DataError(path, f"a colour image {image.shape}; expected gray")
         image = image[..., 0]
     return image
-
-
-def _fingerprint(root: pathlib.Path, table: pd.DataFrame) -> str:
-    digest = hashlib.sha256(table.to_csv(index=False).encode())
-    for name in sorted(table["file"]):
-        digest.update(f"{name}:{(root / name).stat().st_size if (root / name).is_file() else -1};".encode())
-    return digest.hexdigest()[:16]
 
 
 def label_of_view(view: cases.View) -> float:

@@ -1,0 +1,1 @@
+"""How good a classifier is, with an interval that knows the patients; numpy and scipy only."""

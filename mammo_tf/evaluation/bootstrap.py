@@ -1,8 +1,8 @@
 """Bootstrap over patients: whole patients are drawn with replacement, so that their examples stay together.
 
-Source: Field and Welsh 2007, doi:10.1111/j.1467-9868.2007.00593.x, the cluster bootstrap. Whatever is a ratio of sums over
-patients (confusion counts, losses) is one matrix product of the draws with a table of sums per patient; the AUC takes
-weighted sums over the sorted examples.
+Source: Field and Welsh 2007, doi:10.1111/j.1467-9868.2007.00593.x, the cluster bootstrap. Whatever is a ratio of sums
+over patients (confusion counts, losses) is one matrix product of the draws with a table of sums per patient; the AUC
+takes weighted sums over the sorted examples.
 
     draws = bootstrap.resample(patients=120, draws=2000, seed=0)      # (2000, 120) counts
     values = draws @ sums_per_patient

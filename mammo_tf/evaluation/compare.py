@@ -52,7 +52,7 @@ def aligned(a: Scored, b: Scored) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
     if alone := sorted(set(rows_a) ^ set(rows_b)):
         only_a, only_b = len(set(rows_a) - set(rows_b)), len(set(rows_b) - set(rows_a))
         raise cases.MammoError(
-            f"compare: the runs were scored on different examples: {only_a} of {len(rows_a)} stand in the first alone, "
+            f"compare: the runs were scored on different examples: {only_a} of {len(rows_a)} are in the first alone, "
             f"{only_b} of {len(rows_b)} in the second alone ({alone[0]}, ...); a paired test needs one part"
         )
     order = np.array([rows_b[id] for id in a.ids], dtype=int)
@@ -87,7 +87,7 @@ def compare(
     labels, scores_b = metrics.checked(labels, scores_b)
     if len(groups) != len(labels):
         raise cases.MammoError(f"compare: {len(groups)} patients for {len(labels)} examples; expected one for each")
-    index, patients = bootstrap.patient_index(np.asarray(groups))
+    index, _ = bootstrap.patient_index(np.asarray(groups))
     right = [(scores >= 0.5) == (labels == 1) for scores in (scores_a, scores_b)]
     gain = right[0].astype(float) - right[1].astype(float)
     auc, auc_p = _auc_difference(labels, np.stack([scores_a, scores_b]), index)

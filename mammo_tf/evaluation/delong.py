@@ -1,6 +1,6 @@
 """Covariance of AUCs when a patient has several examples: DeLong's estimate, clustered (Obuchowski 1997).
 
-For examples i of class 1 with scores x and j of class 0 with scores y, and psi = 1, 1/2, 0 for x >, =, < y, the placements
+For examples i of class 1 with scores x, j of class 0 with scores y, psi = 1, 1/2, 0 for x >, =, < y, the placements
 
     V10(i) = mean_j psi(x_i, y_j)          V01(j) = mean_i psi(x_i, y_j)          AUC = mean V10 = mean V01
 

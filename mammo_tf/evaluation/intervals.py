@@ -1,7 +1,7 @@
 """Every metric with a 95 % interval that knows that the examples of one patient belong together.
 
-AUC: clustered DeLong (Obuchowski 1997, doi:10.2307/2533958) on the logit scale. Everything else: percentile bootstrap over
-patients. Plain intervals, which take the views of a patient as independent, are too narrow.
+AUC: clustered DeLong (Obuchowski 1997, doi:10.2307/2533958) on the logit scale. Everything else: percentile bootstrap
+over patients. Plain intervals, which take the views of a patient as independent, are too narrow.
 
     found = intervals.evaluate(labels, scores, patients)
     found["auc"].low, found["auc"].high
@@ -165,14 +165,14 @@ def majority_row(
 def between_seeds(values: Sequence[float]) -> tuple[float, float, int]:
     """Mean, standard deviation (k - 1 in the denominator; NaN for k = 1) and k of one metric over k seeds.
 
-    >>> between_seeds([0.7, 0.8, 0.9])
-    (0.8, 0.1, 3)
+    >>> between_seeds([0.25, 0.5, 0.75])
+    (0.5, 0.25, 3)
     """
     values = np.asarray(values, dtype=np.float64)
     if not len(values):
         raise cases.MammoError("between_seeds: no values")
-    deviation = math.nan if len(values) < 2 else round(float(values.std(ddof=1)), 12)
-    return round(float(values.mean()), 12), deviation, len(values)
+    deviation = math.nan if len(values) < 2 else float(values.std(ddof=1))
+    return float(values.mean()), deviation, len(values)
 
 
 def _index(groups: Sequence[str] | np.ndarray, count: int) -> tuple[np.ndarray, int]:

@@ -1,7 +1,7 @@
 """Point metrics of a binary classifier. The positive class is 1; a score is P(class 1); `score >= threshold` says 1.
 
-A metric that is not defined for the input is NaN, never 0: precision and F1 where nothing is called positive (and, for
-F1, nothing is positive), recall without positives, specificity without negatives, AUC with one class alone.
+A metric that is not defined for the input is NaN, never 0: precision where nothing is called positive, recall without
+positives, specificity without negatives, F1 without either positives or positive calls, AUC with one class alone.
 
     counts = metrics.count(labels, scores >= 0.5)
     metrics.precision(counts), metrics.auc(labels, scores)
@@ -99,7 +99,7 @@ def precision(c: Counts) -> Any:
 
 
 def f1(c: Counts) -> Any:
-    """2 tp / (2 tp + fp + fn): 0 where there are positives and none is found, NaN only where there is nothing to find."""
+    """2 tp / (2 tp + fp + fn): 0 where there are positives and none is found, although precision is NaN there."""
     return _ratio(2 * c.tp, 2 * c.tp + c.fp + c.fn)
 
 
@@ -144,8 +144,8 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndar
     """The operating points by falling threshold, from (0, 0) to (1, 1), one per distinct score.
 
     Returns:
-        False positive rates, true positive rates and thresholds, each (K + 1,); the first threshold is infinite. A rate
-        of a class that is missing is NaN.
+        False positive rates, true positive rates and thresholds, each (K + 1,); the first threshold is infinite. The
+        rates of a missing class are NaN.
     """
     labels, scores = checked(labels, scores)
     order = np.argsort(-scores, kind="stable")

@@ -1,4 +1,4 @@
-"""Rules that choose the operating point, on validation data only: (labels, scores) -> threshold, `score >= threshold`.
+"""Rules that choose the operating point on validation data: (labels, scores) -> t, and `score >= t` is called 1.
 
 Candidates lie halfway between neighbouring scores, plus one below and one above all; among equally good ones the
 nearest to 0.5 wins.

@@ -54,7 +54,7 @@ def alexnet(
         x = blocks.relu(x, facts.name.replace("conv", "relu"))
         if facts.name in POOLED:
             x = blocks.max_pool(x, 3, 2, POOLED[facts.name])
-    x = keras.layers.AdaptiveAveragePooling2D(GRID, name="pool")(x)
+    x = blocks.AdaptiveAveragePool(GRID, name="pool")(x)
     x = keras.layers.Flatten(name="flatten")(x)
     for i in (1, 2):
         x = blocks.dropout(x, dropout, f"fc{i}_dropout", seed=seed)

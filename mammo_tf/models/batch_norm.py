@@ -4,10 +4,10 @@
     moving <- momentum moving + (1 - momentum) batch statistic
 
 `keras.layers.BatchNormalization` computes this on TensorFlow from a dozen separate ops, in float32 copies of the
-activations. `FusedBatchNormV3` is one op that reads half precision and keeps the statistics in float32. It returns the
-unbiased variance n/(n-1) of the batch (Bessel's factor, n = B H W); Keras averages the biased one, so the factor is undone.
-On other backends, and for what the kernel does not do, the layer is Keras' own. This is the one place in
-`models` that looks at the backend.
+activations. `FusedBatchNormV3` is one op that reads half precision and keeps the statistics in float32. The variance
+that it returns is the unbiased one, n/(n-1) times that of the batch (Bessel's factor, n = B H W); Keras averages the
+biased one, so the factor is undone. On other backends, and for what the kernel does not do, the layer is Keras' own.
+This is the one place in `models` that looks at the backend.
 
     x = batch_norm.BatchNormalization(momentum=0.9, epsilon=1e-5, name="stem_bn")(x)
 """

@@ -2,8 +2,8 @@
 
 Names are an API: weights are loaded, frozen and explained by them, so none is automatic. Each layer draws from a seed
 of its own, made of (seed, layer name), so one seed gives one net whatever was built before.
-Where a paper states no initialisation the default of PyTorch stands: U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for kernels and
-biases, batch normalisation with epsilon 1e-5 and momentum 0.1 (0.9 as Keras counts it).
+Where a paper states no initialisation the default of PyTorch stands: U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for kernels
+and biases, batch normalisation with epsilon 1e-5 and momentum 0.1 (0.9 as Keras counts it).
 
     x = blocks.conv(x, blocks.Conv("block1_conv1", filters=32, kernel=3), seed=0)
     x = blocks.relu(x, "block1_relu1")
@@ -15,8 +15,11 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Callable
+from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
 from mammo_tf.models import batch_norm as bn
 
@@ -119,3 +122,39 @@ def max_pool(x: keras.KerasTensor, size: int, stride: int, name: str) -> keras.K
 def dropout(x: keras.KerasTensor, rate: float, name: str, *, seed: int) -> keras.KerasTensor:
     """Dropout with a seed of its own."""
     return keras.layers.Dropout(rate, seed=layer_seed(seed, name), name=name)(x)
+
+
+@keras.saving.register_keras_serializable(package="mammo_tf")
+class AdaptiveAveragePool(keras.layers.Layer):
+    """Averages (B, H, W, C) to (B, side, side, C) as PyTorch's AdaptiveAvgPool2d does, also where H < side.
+
+    Row i of the output is the mean of the rows from floor(i H / side) to ceil((i+1) H / side), exclusive.
+    (Keras 3.15's AdaptiveAveragePooling2D cannot be traced for H < side.)
+    """
+
+    def __init__(self, side: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.side = side
+
+    def call(self, inputs: Any) -> Any:
+        rows, columns = (ops.convert_to_tensor(averaging(n, self.side), inputs.dtype) for n in inputs.shape[1:3])
+        return ops.einsum("ih,bhwc,jw->bijc", rows, inputs, columns)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], self.side, self.side, input_shape[3])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "side": self.side}
+
+
+def averaging(length: int, bins: int) -> np.ndarray:
+    """The matrix (bins, length) that takes the mean over each bin.
+
+    >>> averaging(3, 2).tolist()
+    [[0.5, 0.5, 0.0], [0.0, 0.5, 0.5]]
+    """
+    matrix = np.zeros((bins, length), np.float32)
+    for i in range(bins):
+        first, last = i * length // bins, -(-(i + 1) * length // bins)
+        matrix[i, first:last] = 1 / (last - first)
+    return matrix

@@ -1,7 +1,8 @@
 """ResNet-18: He et al. 2016, "Deep residual learning for image recognition", doi:10.1109/CVPR.2016.90, table 1.
 
-The layout is torchvision's, so that its weights give its logits (`weights.load_resnet18`): shortcuts by 1x1 convolutions
-where the shape changes, symmetric padding where a convolution strides. 11,177,538 trainable parameters with 2 classes.
+The layout is torchvision's, so that its weights give its logits (`weights.load_resnet18`): shortcuts by 1x1
+convolutions where the shape changes, symmetric padding where a convolution strides. 11,177,538 trainable parameters
+with 2 classes.
 
     x = keras.Input((224, 224, 3))
     model = keras.Model(x, resnet.resnet18(x))

@@ -1,8 +1,8 @@
 """Pre-trained weights: PyTorch state dicts and Keras files into our nets, strict both ways.
 
-Parameter names are torchvision's. timm's `resnet18` uses the same ones (it long loaded torchvision's own file as it was),
-and its `resnet18.tv_in1k` holds torchvision's IMAGENET1K_V1 weights as safetensors. One rule turns a tensor over: input and
-output channels go last, in this order (OIHW -> HWIO, OI -> IO).
+Parameter names are torchvision's. timm's `resnet18` uses the same ones (it long loaded torchvision's own file as it
+was), and its `resnet18.tv_in1k` holds torchvision's IMAGENET1K_V1 weights as safetensors. One rule turns a tensor
+over: input and output channels go last, in this order (OIHW -> HWIO, OI -> IO).
 
     weights.load_resnet18(model, weights.read_torch_state(path), head=False)
     weights.load_backbone(model, weights.imagenet_resnet18())
@@ -60,11 +60,10 @@ ALEXNET = {facts.name: f"features.{i}" for facts, i in zip(alexnet.CONVS, (0, 3,
 
 
 def read_torch_state(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Reads a state dict, parameter name -> array, from .safetensors, or from .pth/.pt (tensors only, no code is run).
+    """Reads a state dict, parameter name -> array, from .safetensors, or from .pth/.pt (tensors only, no code runs).
 
     Raises:
-        DataError: the file is missing, has another ending, or holds something else.
-        MammoError: a .pth file without PyTorch.
+        DataError: the file is missing, has another ending, or holds something else; or a .pth file without PyTorch.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -90,10 +89,8 @@ def _read_pickle(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         import torch
     except ImportError as error:
-        raise cases.MammoError(
-            f"{path}: reading {path.suffix} needs PyTorch: convert the file to .safetensors, "
-            "or install the extra: pip install 'mammo-tf[torch]'"
-        ) from error
+        reason = f"reading {path.suffix} needs PyTorch: convert the file to .safetensors, or install the extra "
+        raise cases.DataError(path, reason + "(pip install 'mammo-tf[torch]')") from error
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen unrelated classes here
@@ -186,7 +183,7 @@ def load_backbone(model: keras.Model, path: pathlib.Path) -> None:
 
     Args:
         model: a net of this package, `logits` its head.
-        path: .safetensors or .pth with torchvision's names (ResNet-18, AlexNet), or .keras or .weights.h5 of the same net.
+        path: .safetensors, .pth with torchvision's names (ResNet-18, AlexNet); .keras, .weights.h5 of the same net.
 
     Raises:
         DataError: the file cannot be read, or does not fit the net.
@@ -211,40 +208,42 @@ def _torch_layers(model: keras.Model) -> Mapping[str, str]:
     raise cases.MammoError("PyTorch's names are known for ResNet-18 and AlexNet, and the net is neither")
 
 
-def _load_keras(model: keras.Model, found: Mapping[str, list[np.ndarray]]) -> None:
-    wanted = {layer.name: layer.weights for layer in model.layers if layer.weights and layer.name != _HEAD}
-    _refuse_difference(wanted, found.keys() - {_HEAD}, "file of weights")
-    pairs = [
-        (f"{name}/{variable.name}", variable, value)
-        for name, variables in wanted.items()
-        for variable, value in zip(variables, found[name], strict=True)
-    ]
-    _assign(pairs)
+def _load_keras(model: keras.Model, state: Mapping[str, np.ndarray]) -> None:
+    found = {name: value for name, value in state.items() if not name.startswith(f"{_HEAD}/")}
+    layers = [layer for layer in model.layers if layer.name != _HEAD]
+    wanted = {f"{layer.name}/{i}": variable for layer in layers for i, variable in enumerate(layer.weights)}
+    _refuse_difference(wanted, found, "file of weights")
+    _assign([(f"{name} ({variable.name})", variable, found[name]) for name, variable in wanted.items()])
 
 
-def _read_keras(path: pathlib.Path) -> dict[str, list[np.ndarray]]:
-    """Layer name -> its arrays in order. Keras files them by class and order; the name is an attribute beside them."""
+def _read_keras(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """`layer name/index` -> array. Keras files layers by class and order, with the name as an attribute."""
     import h5py
 
+    def visit(at: str, item: h5py.HLObject) -> None:
+        if re.fullmatch("layers/[^/]+/vars", at):
+            state.update({f"{item.attrs['name']}/{i}": value[()] for i, value in item.items()})
+
+    state = {}
     try:
-        if path.name.endswith(".keras"):
-            with zipfile.ZipFile(path) as archive:
-                path_or_bytes = io.BytesIO(archive.read("model.weights.h5"))
-        else:
-            path_or_bytes = path
-        with h5py.File(path_or_bytes, "r") as file:
-            groups = {}
-            file.visititems(lambda at, item: groups.update({at: item}) if re.fullmatch("layers/[^/]+/vars", at) else None)
-            return {str(g.attrs["name"]): [g[str(i)][()] for i in range(len(g))] for g in groups.values() if len(g)}
+        source = _weights_inside(path) if path.suffix == ".keras" else path
+        with h5py.File(source, "r") as file:
+            file.visititems(visit)
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise cases.DataError(path, f"not a readable Keras file of weights ({error})") from error
+    return state
+
+
+def _weights_inside(path: pathlib.Path) -> io.BytesIO:
+    with zipfile.ZipFile(path) as archive:
+        return io.BytesIO(archive.read("model.weights.h5"))
 
 
 def imagenet_resnet18() -> pathlib.Path:
     """The file of torchvision's IMAGENET1K_V1 weights: found in `<cache>/weights`, else downloaded there (47 MB).
 
     Raises:
-        MammoError: there is no file and no way to it; says how to get one. No run starts from random weights in its stead.
+        MammoError: there is no file and no way to it; says how to get one. Random weights never stand in for them.
     """
     from mammo_tf import cache
 
@@ -253,6 +252,7 @@ def imagenet_resnet18() -> pathlib.Path:
         if (folder / name).is_file():
             return folder / name
     try:
+        folder.mkdir(parents=True, exist_ok=True)  # get_file goes to /tmp where its folder is missing
         found = keras.utils.get_file(IMAGENET_FILES[0], IMAGENET_URL, cache_dir=folder.parent, cache_subdir="weights")
     except Exception as error:  # get_file raises a bare Exception for every failure of the network
         raise cases.MammoError(

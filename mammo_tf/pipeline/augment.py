@@ -1,10 +1,10 @@
 """Augmentation: one affine warp with one interpolation an image, then changes of intensity.
 
-The image is flipped, zoomed, sheared, rotated, translated and cropped, in this order, all about its centre; the crop is
-resized back to the full size. The six steps are composed to one matrix first, so fine detail is interpolated once.
-Then come channel shift, contrast about the image's mean, brightness and noise; nothing is clipped, so values may leave
-[0, 1]. Every draw is a pure function of (seed, epoch, example index) with a stream of its own (`pipeline.threefry`):
-switching one transform on or off leaves the draws of the others as they were.
+The image is flipped, zoomed, sheared, rotated, translated and cropped, in this order, all about its centre; the crop
+is resized back to the full size. The six steps are composed to one matrix first (`pipeline.warp`), so fine detail is
+interpolated once. Then come channel shift, contrast about the image's mean, brightness and noise; nothing is clipped,
+so values may leave [0, 1]. Each draw is a pure function of (seed, epoch, example index) with a place of its own in
+the stream of its example (`pipeline.threefry`): switching a transform on or off leaves the other draws as they were.
 
 Ao and Zhang (2020), section 3.2 - horizontal flip, rotation by any angle of the image and of its flip, random crop of
 ratio 0.85 to 1.0 resized to 224 x 224 - is
@@ -16,28 +16,35 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 
 import tensorflow as tf
 
 from mammo_tf import cases
-from mammo_tf.pipeline import threefry
+from mammo_tf.pipeline import threefry, warp
 
 ALGORITHM_VERSION = 1
 
 Range = tuple[float, float]
-Parameters = Mapping[str, tf.Tensor]
 
-_FILLS = ("constant", "nearest", "reflect")
 # Place of each draw in an example's stream of uniform numbers. Append only: a change of place changes every result.
 _SLOTS = {
-    name: place
-    for place, name in enumerate(
-        "flip_horizontal flip_vertical zoom_y zoom_x shear_deg rotate_deg translate_y translate_x "
-        "crop crop_y crop_x channel_shift contrast brightness".split()
-    )
+    "flip_horizontal": 0,
+    "flip_vertical": 1,
+    "zoom_y": 2,
+    "zoom_x": 3,
+    "shear_deg": 4,
+    "rotate_deg": 5,
+    "translate_y": 6,
+    "translate_x": 7,
+    "crop": 8,
+    "crop_y": 9,
+    "crop_x": 10,
+    "channel_shift": 11,
+    "contrast": 12,
+    "brightness": 13,
 }
-_GEOMETRY = ("flip_horizontal", "flip_vertical", "zoom", "zoom_y", "zoom_x", "shear_deg", "rotate_deg", "translate")
+_FLIPS = ("flip_horizontal", "flip_vertical")
+_GEOMETRY = (*_FLIPS, "zoom", "zoom_y", "zoom_x", "shear_deg", "rotate_deg", "translate", "crop")
 _POSITIVE = ("zoom", "zoom_y", "zoom_x", "crop")
 
 
@@ -49,8 +56,8 @@ class Augment:
         flip_horizontal: mirror left and right with probability 1/2.
         flip_vertical: mirror top and bottom with probability 1/2, by a coin of its own.
         rotate_deg: angle, counter-clockwise.
-        shear_deg: angle by which the columns lean; rows slide to the right by its tangent times the distance below the
-            centre.
+        shear_deg: angle by which the columns lean; rows slide to the right by its tangent times their distance
+            below the centre.
         zoom: one factor for both axes; 1.2 shows everything 1.2 times as large.
         zoom_y, zoom_x: a factor for each axis, drawn apart; not together with `zoom`.
         translate: shift as a fraction of the side, drawn for each axis; positive is down and to the right.
@@ -93,15 +100,16 @@ class Augment:
             raise cases.MammoError("augment: give either zoom or zoom_y and zoom_x, not both")
         if self.noise is not None and self.noise < 0:
             raise cases.MammoError(f"augment: noise must be 0 or more, found {self.noise}")
-        if self.fill not in _FILLS or self.order not in (0, 1):
+        if self.fill not in warp.FILLS or self.order not in (0, 1):
             raise cases.MammoError(
-                f"augment: fill must be one of {', '.join(_FILLS)} and order 0 or 1, found {self.fill!r}, {self.order}"
+                f"augment: fill must be one of {', '.join(warp.FILLS)}, order 0 or 1; "
+                f"found {self.fill!r}, {self.order}"
             )
 
     @property
     def moves(self) -> bool:
         """Whether pixels change their place; without, no interpolation takes place at all."""
-        return any(getattr(self, name) for name in (*_GEOMETRY, "crop"))
+        return any(getattr(self, name) for name in _GEOMETRY)
 
 
 def _check_range(name: str, limits: Range) -> None:
@@ -115,59 +123,65 @@ def _check_range(name: str, limits: Range) -> None:
         raise cases.MammoError(f"augment: shear_deg must lie between -90 and 90, found {limits!r}")
 
 
-def draw(augment: Augment, seed: tf.Tensor | int, epoch: tf.Tensor | int, index: tf.Tensor) -> Parameters:
-    """What happens to each example: name -> (B,) float32, flips bool; transforms that are off are absent.
+def draw(augment: Augment, seed: tf.Tensor | int, epoch: tf.Tensor | int, index: tf.Tensor) -> warp.Parameters:
+    """What happens to each example: name -> (B,) float32; flips are 0 or 1, transforms that are off are absent.
 
     Args:
         augment: the ranges.
         seed: 0 to 2^32 - 1.
         epoch: counted from 0.
         index: (B,) integer, the examples' places in the training set.
+
+    Returns:
+        The names of `Augment`, but zoom as "zoom_y" and "zoom_x", translate as "translate_y" and "translate_x", and
+        for a crop also "crop_y" and "crop_x", -0.5 to 0.5 between the two ends of the room that the window has.
     """
     unit = threefry.uniform(seed, epoch, index, len(_SLOTS))
-    pairs = {"zoom_y": ("zoom", "zoom_y"), "zoom_x": ("zoom", "zoom_y"), "translate_y": ("translate",)}
     found = {}
-    for name in ("flip_horizontal", "flip_vertical"):
+    for name, (slot, (low, high)) in _limits(augment).items():
+        found[name] = low + (high - low) * unit[:, _SLOTS[slot]]
+    for name in _FLIPS:
         if getattr(augment, name):
-            found[name] = unit[:, _SLOTS[name]] < 0.5
-    for name, limits in _limits(augment).items():
-        slot = _SLOTS["zoom_y" if augment.zoom and name == "zoom_x" else name]
-        found[name] = limits[0] + (limits[1] - limits[0]) * unit[:, slot]
-    del pairs
+            found[name] = tf.cast(unit[:, _SLOTS[name]] < 0.5, tf.float32)
     return found
 
 
-def _limits(augment: Augment) -> dict[str, Range]:
-    same = ("shear_deg", "rotate_deg", "crop", "channel_shift", "contrast", "brightness")
-    limits = {name: getattr(augment, name) for name in same}
-    limits |= {"zoom_y": augment.zoom or augment.zoom_y, "zoom_x": augment.zoom or augment.zoom_x}
-    limits |= {"translate_y": augment.translate, "translate_x": augment.translate}
-    if augment.crop:
-        limits |= {"crop_y": (-0.5, 0.5), "crop_x": (-0.5, 0.5)}
-    return {name: limits[name] for name in _SLOTS if limits.get(name)}
+def _limits(augment: Augment) -> dict[str, tuple[str, Range]]:
+    """The slot and the range of every parameter that is drawn from a range."""
+    plain = ("shear_deg", "rotate_deg", "crop", "channel_shift", "contrast", "brightness")
+    limits = {name: (name, getattr(augment, name)) for name in plain}
+    limits["zoom_y"] = "zoom_y", augment.zoom or augment.zoom_y
+    limits["zoom_x"] = ("zoom_y", augment.zoom) if augment.zoom else ("zoom_x", augment.zoom_x)
+    for axis in ("y", "x"):
+        limits[f"translate_{axis}"] = f"translate_{axis}", augment.translate
+        limits[f"crop_{axis}"] = f"crop_{axis}", augment.crop and (-0.5, 0.5)
+    return {name: (slot, limit) for name, (slot, limit) in limits.items() if limit}
 
 
-def matrix(parameters: Parameters, shape: tuple[int, int]) -> tf.Tensor:
-    """The affine map of an output pixel (y, x, 1) to the place (y, x) in the input that it shows, (B, 2, 3) float32.
+def apply(
+    augment: Augment, images: tf.Tensor, seed: tf.Tensor | int, epoch: tf.Tensor | int, index: tf.Tensor
+) -> tf.Tensor:
+    """The images (B, H, W) float32 in [0, 1] as augmented in `epoch`, same shape; `index` as for `draw`."""
+    parameters = draw(augment, seed, epoch, index)
+    if augment.moves:
+        matrix = warp.matrix(parameters, images.shape[1:])
+        images = warp.warp(images, matrix, fill=augment.fill, fill_value=augment.fill_value, order=augment.order)
+    images = intensity(images, parameters)
+    if augment.noise:
+        pixels = images.shape[1] * images.shape[2]
+        noise = threefry.normal(seed, epoch, index, pixels)
+        images += augment.noise * tf.reshape(noise, tf.shape(images))
+    return images
 
-    `matrix[i]` is what `scipy.ndimage.affine_transform` takes. Coordinates count pixel centres from 0; the steps work
-    about the centre of the image, ((H - 1) / 2, (W - 1) / 2). The map runs backwards, so the steps come in the
-    reverse of the order in which the image undergoes them.
-    """
-    height, width = shape
-    map_ = _Affine(1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
-    p = {name: tf.cast(value, tf.float32) for name, value in parameters.items()}
-    if "crop" in p:
-        rest = 1.0 - p["crop"]
-        map_ = map_.then(p["crop"], 0.0, 0.0, p["crop"])
-        map_ = map_.shifted(p["crop_y"] * rest * height, p["crop_x"] * rest * width)
-    if "translate_y" in p:
-        map_ = map_.shifted(-p["translate_y"] * height, -p["translate_x"] * width)
-    if "rotate_deg" in p:
-        angle = p["rotate_deg"] * (math.pi / 180.0)
-        map_ = map_.then(tf.cos(angle), tf.sin(angle), -tf.sin(angle), tf.cos(angle))
-    if "shear_deg" in p:
-        map_ = map_.then(1.0, 0.0, -tf.tan(p["shear_deg"] * (math.pi / 180.0)), 1.0)
-    map_ = map_.then(1.0 / p.get("zoom_y", 1.0), 0.0, 0.0, 1.0 / p.get("zoom_x", 1.0))
-    map_ = map_.then(1.0 - 2.0 * p.get("flip_vertical", 0.0), 0.0, 0.0, 1.0 - 2.0 * p.get("flip_horizontal", 0.0))
-    return map_.about((height - 1) / 2, (width - 1) / 2)
+
+def intensity(images: tf.Tensor, parameters: warp.Parameters) -> tf.Tensor:
+    """Channel shift, then contrast about each image's mean, then brightness, on (B, H, W); not clipped."""
+    each = {name: value[:, None, None] for name, value in parameters.items()}
+    if "channel_shift" in each:
+        images += each["channel_shift"]
+    if "contrast" in each:
+        mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
+        images = mean + each["contrast"] * (images - mean)
+    if "brightness" in each:
+        images += each["brightness"]
+    return images

@@ -1,10 +1,11 @@
 """Random numbers as a pure function of (seed, epoch, example index): Threefry-2x32 with 20 rounds.
 
 A counter-based generator: numbers do not depend on how many were drawn before, on the order of the examples, on the
-batch they stand in, or on the thread that asks. `tf.random.stateless_uniform` would do but for two faults: it takes one
-seed a call, not one an example, and its numbers under XLA differ from those outside.
+batch they stand in, or on the thread that asks. `tf.random.stateless_uniform` would do but for two faults: it takes
+one seed a call, not one an example, and its numbers under XLA differ from those outside.
 
-Source: Salmon, Moraes, Dror and Shaw (2011), Parallel random numbers: as easy as 1, 2, 3, doi:10.1145/2063384.2063405.
+Source: Salmon, Moraes, Dror and Shaw (2011), Parallel random numbers: as easy as 1, 2, 3, SC '11,
+doi:10.1145/2063384.2063405.
 
     threefry.uniform(seed=0, epoch=3, index=tf.range(32), count=4)     # (32, 4) float32 in [0, 1)
 """
@@ -57,7 +58,7 @@ def permutation(seed: tf.Tensor | int, epoch: tf.Tensor | int, count: int) -> tf
     """The numbers 0 to count - 1 in random order, (count,) int64."""
     x0, x1 = _words(seed, epoch, tf.range(count), tf.constant([_SHUFFLE], tf.int64))
     bits = tf.bitwise.left_shift(tf.cast(x0[:, 0], tf.int64), tf.constant(31, tf.int64))
-    return tf.argsort(bits + tf.cast(x1[:, 0], tf.int64) // 2, stable=True, output_type=tf.int64)
+    return tf.cast(tf.argsort(bits + tf.cast(x1[:, 0], tf.int64) // 2, stable=True), tf.int64)
 
 
 def check_seed(seed: int) -> None:

@@ -19,7 +19,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from mammo_tf import cases
@@ -53,7 +52,7 @@ class Checkpoint:
 
 def values(variables: Sequence[Any]) -> list[np.ndarray]:
     """The values of Keras variables, copied. `model.variables` holds weights and seed states, no metrics."""
-    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+    return [np.array(variable.value.numpy()) for variable in variables]
 
 
 def assign(variables: Sequence[Any], saved: Sequence[np.ndarray], what: str) -> None:
@@ -130,7 +129,7 @@ def load(path: Path, identity: Mapping[str, str]) -> Checkpoint:
         DataError: the file is damaged, or it belongs to another training (the message names the fields that differ).
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             facts = json.loads(stored["facts"].tobytes())
             groups = {group: _group(stored, group) for group in _GROUPS}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

@@ -196,7 +196,11 @@ class _Fitting:
     def finish_epoch(self, trained: Mapping[str, float], started: float) -> dict[str, float]:
         """Validates, chooses, tells the observers, writes; returns the row of the epoch."""
         logits, validated = self._validate()
-        _refuse_divergence(trained, validated, logits)
+        if not math.isfinite(trained["loss"]) or not np.isfinite(logits).all():
+            raise cases.MammoError(
+                f"epoch {trained['epoch']}: the net diverged (training loss {trained['loss']:.4g}); lower the "
+                "learning rate or train with precision float32"
+            )
         row = {**trained, **validated, "seconds": time.monotonic() - started}
         self.history.append(row)
         self._choose()
@@ -240,14 +244,6 @@ class _Fitting:
             model=checkpoint.values(self.model.variables),
             optimizer=checkpoint.values(self.model.optimizer.variables),
             best=() if self.best_epoch == self.done else self.best,
-        )
-
-
-def _refuse_divergence(trained: Mapping[str, float], validated: Mapping[str, float], logits: np.ndarray) -> None:
-    if not math.isfinite(trained["loss"]) or not np.isfinite(logits).all():
-        raise cases.MammoError(
-            f"epoch {trained['epoch']}: the loss is no longer finite (training {trained['loss']}, validation "
-            f"{validated['val_loss']}); lower the learning rate or train with precision float32"
         )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,9 @@ class Fitted:
         path = Path(folder) / MODEL_FILE
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.model.save(path)
+            with warnings.catch_warnings():  # Keras 3.15's variables have the __array__ of numpy 1
+                warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+                self.model.save(path)
         except OSError as error:
             raise cases.DataError(path, f"the model cannot be written ({error.strerror or error})") from error
         return path
@@ -165,7 +168,7 @@ class KerasMethod:
         data = fitting.Data(self.pipeline, normalizer, weighted, val, ctx.seed)
         outcome = fitting.fit(model, data, plan, [self._tensorboard(data, ctx, chosen)])
         with precision.policy(chosen):
-            bare = keras.Model(model.inputs, model.outputs[0], name=model.name)  # leaves the optimizer behind
+            bare = keras.Model(model.input, model.output, name=model.name)  # leaves the optimizer behind
         return Fitted(
             model=bare,
             normalizer=normalizer,
@@ -192,11 +195,11 @@ class KerasMethod:
     def _tensorboard(
         self, data: fitting.Data, ctx: cases.Context, chosen: precision.Precision
     ) -> tensorboard.TensorBoard:
-        optimizers = [stage.optimizer().get_config() for stage in self.stages]
+        optimizers = [stage.optimizer() for stage in self.stages]
         hparams = {
             "net": checkpoint.describe(self.net),
-            "optimizer": " ".join(str(config["name"]) for config in optimizers),
-            "learning_rate": " ".join(f"{config['learning_rate']}" for config in optimizers),
+            "optimizer": " ".join(type(optimizer).__name__ for optimizer in optimizers),
+            "learning_rate": " ".join(f"{float(optimizer.learning_rate):g}" for optimizer in optimizers),
             "epochs": schedule.ends(self.stages)[-1],
             "batch": self.pipeline.batch,
             "side": self.pipeline.side,

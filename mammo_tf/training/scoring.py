@@ -29,7 +29,7 @@ def make_scorer(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     def scorer(images: tf.Tensor) -> tf.Tensor:
         return tf.cast(model(images, training=False), tf.float32)
 
-    return scorer
+    return scorer.get_concrete_function()  # called directly: TensorFlow warns of many short-lived tf.functions
 
 
 def predict(scorer: Callable[[tf.Tensor], tf.Tensor], dataset: tf.data.Dataset) -> np.ndarray:
@@ -52,9 +52,12 @@ def score(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> dict[s
         weights: (N,); they weight the loss alone, as Keras does.
 
     Returns:
-        val_loss (cross-entropy in nats), val_accuracy in [0, 1], val_auc in [0, 1] (NaN when a class is missing).
+        val_loss (cross-entropy in nats), val_accuracy in [0, 1], val_auc in [0, 1] (NaN when a class is missing);
+        all NaN when a logit is not finite.
     """
     logits, labels = logits.astype(np.float64), np.asarray(labels).astype(int)
+    if not np.isfinite(logits).all():
+        return dict.fromkeys(COLUMNS, math.nan)
     losses = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]
     return {
         "val_loss": float(np.average(losses, weights=weights)),

@@ -125,9 +125,9 @@ def _write_graph(model: keras.Model) -> None:
 
 
 def _stretch(images: np.ndarray) -> np.ndarray:
-    """Each image stretched to [0, 1]; normalised values lie anywhere."""
+    """The images to show, each channel stretched over all of them to [0, 1]: changes of brightness stay visible."""
     images = np.asarray(images[:_SHOWN_IMAGES], np.float32)
-    low, high = images.min(axis=(1, 2, 3), keepdims=True), images.max(axis=(1, 2, 3), keepdims=True)
+    low, high = images.min(axis=(0, 1, 2)), images.max(axis=(0, 1, 2))
     return (images - low) / np.maximum(high - low, 1e-12)
 
 

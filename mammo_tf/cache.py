@@ -1,0 +1,175 @@
+"""One folder for what is costly to make and cheap to keep, safe against two processes and against a kill.
+
+An entry is a folder named by a key made of its content's recipe. It is filled under a temporary name beside its place
+and then renamed in one step, so that a half-made entry is never seen; of two processes that make one the first wins.
+
+    folder = cache.get("phantom-" + cache.key(spec), functools.partial(write_phantom, spec))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import errno
+import hashlib
+import json
+import os
+import pathlib
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import platformdirs
+
+from mammo_tf import cases
+
+VARIABLE = "MAMMO_TF_CACHE"
+STALE_HOURS = 24.0
+_TEMPORARY = ".making-"
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One entry: its key, the bytes of its files, and when it was made (seconds since the epoch)."""
+
+    key: str
+    bytes: int
+    modified: float
+
+
+def folder() -> pathlib.Path:
+    """The cache folder: the variable MAMMO_TF_CACHE, else the platform's own; it need not exist yet."""
+    named = os.environ.get(VARIABLE, "").strip()
+    return pathlib.Path(named).expanduser() if named else pathlib.Path(platformdirs.user_cache_dir("mammo_tf"))
+
+
+def key(*parts: Any) -> str:
+    """16 hexadecimal digits of the SHA-256 of the parts: strings, numbers, bytes, paths, lists, dicts, dataclasses.
+
+    >>> key("a", 1) == key("a", 1), key("a", 1) == key("a", 2)
+    (True, False)
+
+    Raises:
+        TypeError: a part is of another type.
+    """
+    text = json.dumps(parts, sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return [f"{type(value).__module__}.{type(value).__qualname__}", fields]
+    if isinstance(value, enum.Enum):
+        return [type(value).__qualname__, value.name]
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"no stable key for {value!r} ({type(value).__name__})")
+
+
+def get(key: str, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
+    """The folder of an entry, made by `make(folder)` if it is not there yet.
+
+    Args:
+        key: letters, digits, "_", "-" and "."; not starting with ".".
+        make: fills the empty folder that it is given; what it raises is passed on and nothing is kept.
+
+    Raises:
+        cases.MammoError: the cache folder cannot be written, or its disk is full.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", key):
+        raise ValueError(f"cache key {key!r}: only letters, digits, '_', '-' and inner '.'")
+    target = folder() / key
+    if target.is_dir():
+        return target
+    temporary = _temporary(key)
+    try:
+        _fill(temporary, make)
+        return _publish(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary(key: str) -> pathlib.Path:
+    root = folder()
+    temporary = root / f"{_TEMPORARY}{key}-{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+    except OSError as error:
+        raise _unwritable(root, error) from None
+    _sweep(root)
+    return temporary
+
+
+def _fill(temporary: pathlib.Path, make: Callable[[pathlib.Path], None]) -> None:
+    try:
+        make(temporary)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EROFS):
+            raise _unwritable(temporary.parent, error) from None
+        raise
+
+
+def _publish(temporary: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
+    try:
+        temporary.rename(target)
+    except OSError as error:
+        if not target.is_dir():
+            raise _unwritable(target.parent, error) from None
+    return target  # where the rename failed, another process was first: its entry is as good
+
+
+def _unwritable(root: pathlib.Path, error: OSError) -> cases.MammoError:
+    reason = error.strerror or error
+    return cases.MammoError(f"{root}: the cache cannot be written ({reason}); set {VARIABLE} to a folder that can be")
+
+
+def _sweep(root: pathlib.Path) -> None:
+    """Removes what a kill left: temporary folders in which nothing has been written for `STALE_HOURS`."""
+    oldest = time.time() - 3600 * STALE_HOURS
+    for path in root.glob(f"{_TEMPORARY}*"):
+        if max(_times(path), default=oldest) < oldest:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _times(path: pathlib.Path) -> Iterator[float]:
+    for one in (path, *path.rglob("*")):
+        try:
+            yield one.stat().st_mtime
+        except OSError:  # removed meanwhile by its own process
+            continue
+
+
+def entries() -> list[Entry]:
+    """Every finished entry, sorted by key; an empty list where there is no cache yet."""
+    root = folder()
+    found = [p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")] if root.is_dir() else []
+    return [Entry(path.name, _bytes(path), path.stat().st_mtime) for path in sorted(found)]
+
+
+def _bytes(path: pathlib.Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def clear(key: str | None = None) -> None:
+    """Removes one entry, or every entry; an entry that is not there is no fault.
+
+    Raises:
+        cases.MammoError: the cache folder cannot be written.
+    """
+    root = folder()
+    for entry in entries():
+        if key not in (None, entry.key):
+            continue
+        doomed = root / f"{_TEMPORARY}cleared-{os.getpid()}-{secrets.token_hex(4)}"
+        try:
+            (root / entry.key).rename(doomed)  # gone in one step: nobody reads a half-removed entry
+            shutil.rmtree(doomed)
+        except OSError as error:
+            raise _unwritable(root, error) from None

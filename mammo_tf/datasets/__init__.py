@@ -1,0 +1,114 @@
+"""One on-disk format a module, its reader and its writer side by side; the phantom goes through both.
+
+A format module has `NAME`, `ALGORITHM_VERSION` (of its writer), `read(root, *, strict)`, `write(cases, root, *,
+workers)` and, where the format has bounds of its own, `phantom_spec(spec)`, which fits a phantom to them.
+
+    dataset = datasets.open_dataset(cbis_ddsm, "/data/CBIS-DDSM")   # real films
+    dataset = datasets.open_dataset(cbis_ddsm)                      # the phantom, written to the cache and read back
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+from mammo_tf import cache, cases
+
+PHANTOM_MARKER = "PHANTOM.json"
+_NOTE = "synthetic phantom, not a mammogram"
+
+
+def open_dataset(
+    module: Any, root: str | os.PathLike[str] | None = None, *, spec: Any = None, strict: bool = False
+) -> cases.Dataset:
+    """The dataset below a folder, or the phantom in the same format where no folder is given.
+
+    Args:
+        module: the format (`mammo_tf.datasets.cbis_ddsm`, ...).
+        root: the folder of the files.
+        spec: the `phantom.PhantomSpec` used without a root; its defaults when None.
+        strict: raise at the first unusable file instead of listing it in `problems`.
+
+    Raises:
+        cases.DataError: no such folder, nothing usable in it, or (`strict`) an unusable file.
+        cases.MammoError: the phantom cannot be written to the cache.
+    """
+    if root is not None:
+        return module.read(existing(root), strict=strict)
+    spec = _spec(module, spec)
+    key = f"phantom-{module.NAME}-{cache.key(*_versions(module), spec)}"
+    return module.read(cache.get(key, functools.partial(write_phantom, module, spec)), strict=strict)
+
+
+def write_phantom(module: Any, spec: Any, root: str | os.PathLike[str], *, workers: int = 2) -> None:
+    """Writes the phantom of a spec into a new or empty folder, with the marker that makes readers call it one.
+
+    Raises:
+        cases.DataError: the folder holds something already, or cannot be written.
+    """
+    from mammo_tf.datasets import phantom  # here, since every reader imports this package
+
+    root, spec = pathlib.Path(root), _spec(module, spec)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if next(root.iterdir(), None) is not None:
+            raise cases.DataError(root, "a phantom goes into a new or an empty folder; this one holds files")
+        marker = {
+            "note": _NOTE,
+            "format": module.NAME,
+            "spec": dataclasses.asdict(spec),
+            "versions": _versions(module),
+        }
+        (root / PHANTOM_MARKER).write_text(json.dumps(marker, indent=1, sort_keys=True, default=str) + "\n")
+    except OSError as error:
+        raise cases.DataError(root, f"cannot be written: {error.strerror or error}") from None
+    module.write(phantom.cases(spec), root, workers=workers)
+
+
+def _spec(module: Any, spec: Any) -> Any:
+    from mammo_tf.datasets import phantom
+
+    fit = getattr(module, "phantom_spec", None)
+    spec = spec or phantom.PhantomSpec()
+    return fit(spec) if fit else spec
+
+
+def _versions(module: Any) -> list[int]:
+    from mammo_tf.datasets import phantom
+
+    return [phantom.ALGORITHM_VERSION, module.ALGORITHM_VERSION]
+
+
+def existing(root: str | os.PathLike[str]) -> pathlib.Path:
+    """The folder as a path.
+
+    Raises:
+        cases.DataError: there is no such folder.
+    """
+    root = pathlib.Path(root).expanduser()
+    if not root.is_dir():
+        raise cases.DataError(root, "no such folder" if not root.exists() else "not a folder")
+    return root
+
+
+def kind(root: pathlib.Path) -> str:
+    """`Dataset.kind` of a folder: "phantom" where the marker lies, else "real"."""
+    return "phantom" if (root / PHANTOM_MARKER).is_file() else "real"
+
+
+def fingerprint(root: pathlib.Path, tables: Iterable[pathlib.Path], files: Iterable[str]) -> str:
+    """`Dataset.fingerprint`: 16 hexadecimal digits over the tables' bytes, the files' names and sizes."""
+    digest = hashlib.sha256()
+    for table in sorted(tables):
+        digest.update(hashlib.sha256(table.read_bytes()).digest())
+    named = sorted(
+        (os.path.relpath(file, root).replace(os.sep, "/"), pathlib.Path(file).stat().st_size) for file in set(files)
+    )
+    digest.update(json.dumps(named).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,239 @@
+"""From examples on disk to batches: decode, resize, shuffle, augment, normalise.
+
+Images stay uint16 with one channel until the compiled map, which converts, warps and normalises a batch under XLA.
+Order and augmentation are pure functions of (seed, epoch, example), so a run resumed at epoch k sees the batches of
+the unresumed one, bit for bit, and it does not matter how many threads prepare them.
+
+    pipeline = Pipeline(side=224, normalize=normalize.per_image, augment=Augment(flip_horizontal=True))
+    arrays = pipeline.load(examples)
+    normalizer = pipeline.normalize(arrays.images)
+    model.fit(pipeline.train(arrays, normalizer, seed=0), steps_per_epoch=pipeline.steps(arrays), epochs=10)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent import futures
+
+import numpy as np
+import tensorflow as tf
+
+from mammo_tf import cases
+from mammo_tf.pipeline import augment as augmenting
+from mammo_tf.pipeline import resize as resizing
+from mammo_tf.pipeline import threefry
+
+ALGORITHM_VERSION = 1
+
+Normalizer = Callable[[tf.Tensor], tf.Tensor]
+resize, resize_in_graph = resizing.resize, resizing.resize_in_graph
+
+_FULL = 65535
+_ENDLESS = 2**31 - 1  # epochs
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Arrays:
+    """A part of the data in memory, in the order of its examples.
+
+    Attributes:
+        images: (N, S, S) uint16; 65535 stands for the view's max_value.
+        labels: (N,) float32, 0 or 1 (or a class number).
+        weights: (N,) float32, sample weights.
+        ids, patients: of the examples, N each.
+        problems: the files that could not be read; their examples are left out of everything above.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+    ids: tuple[str, ...]
+    patients: tuple[str, ...]
+    problems: tuple[cases.Problem, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @functools.cached_property
+    def _on_host(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Images, labels and weights as tensors, made once: a dataset made in each epoch must not copy them again."""
+        with tf.device("CPU:0"):  # where tf.data works; left alone, they would settle on a GPU
+            return tf.constant(self.images), tf.constant(self.labels.astype(np.int32)), tf.constant(self.weights)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pipeline:
+    """How images get to the net.
+
+    Attributes:
+        side: rows and columns of the image that the net takes.
+        normalize: `normalize(images, channels=...)` on the training images (N, S, S) uint16 gives the normalizer: a
+            hashable callable on (B, S, S, 1) float32 in [0, 1] whose operations XLA compiles. The pipeline binds its
+            own `channels`, so that `pipeline.normalize(arrays.images)` is the call.
+        augment: what `train` does to the images, None for nothing.
+        batch: examples a batch.
+        channels: copies of the gray channel that the net takes.
+        copies: enlarges the training set before training, as Ao and Zhang (2020) did: the originals, unchanged, plus
+            this many augmented copies of each, drawn once from the seed. None draws anew in each epoch instead.
+    """
+
+    side: int
+    normalize: Callable[..., Normalizer]
+    augment: augmenting.Augment | None = None
+    batch: int = 32
+    channels: int = 3
+    copies: int | None = None
+
+    def __post_init__(self):
+        for name in ("side", "batch", "channels"):
+            if getattr(self, name) < 1:
+                raise cases.MammoError(f"pipeline: {name} must be 1 or more, found {getattr(self, name)}")
+        if self.copies is not None and (self.copies < 1 or self.augment is None):
+            raise cases.MammoError(
+                f"pipeline: copies must be 1 or more and need an augment, found {self.copies} and {self.augment}"
+            )
+        # Callers use `normalize` as it stands; bound here, the number of channels cannot be forgotten.
+        object.__setattr__(self, "normalize", functools.partial(self.normalize, channels=self.channels))
+
+    def load(self, examples: Sequence[cases.Example], *, strict: bool = False) -> Arrays:
+        """Decodes and resizes the first view of each example, in threads.
+
+        Args:
+            examples: of one view each, with known labels.
+            strict: raise at the first unreadable file instead of leaving its example out.
+
+        Raises:
+            DataError: with `strict`, a file is unreadable.
+            MammoError: no example is left, a label is unknown, or an example has two views.
+        """
+        _check_examples(examples)
+        with futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            found = list(pool.map(functools.partial(_read, side=self.side, strict=strict), examples))
+        kept = [i for i, image in enumerate(found) if not isinstance(image, cases.Problem)]
+        problems = tuple(image for image in found if isinstance(image, cases.Problem))
+        if not kept:
+            first = f"; the first: {problems[0].path}: {problems[0].reason}" if problems else ""
+            raise cases.MammoError(f"pipeline: no image left of {len(examples)} examples{first}")
+        return Arrays(
+            images=np.stack([found[i] for i in kept]),
+            labels=np.array([examples[i].label for i in kept], np.float32),
+            weights=np.array([examples[i].weight for i in kept], np.float32),
+            ids=tuple(examples[i].id for i in kept),
+            patients=tuple(examples[i].patient_id for i in kept),
+            problems=problems,
+        )
+
+    def steps(self, arrays: Arrays) -> int:
+        """Batches in an epoch of `train`; the last may be smaller."""
+        return math.ceil(len(arrays) * (1 + (self.copies or 0)) / self.batch)
+
+    def train(self, arrays: Arrays, normalizer: Normalizer, seed: int, start_epoch: int = 0) -> tf.data.Dataset:
+        """Batches without end, `steps(arrays)` of them an epoch, each epoch in an order of its own.
+
+        Args:
+            arrays: the training part.
+            normalizer: `normalize(arrays.images)`.
+            seed: 0 to 2^32 - 1; fixes order and augmentation.
+            start_epoch: the epoch to begin with, counted from 0.
+
+        Returns:
+            Batches (x, y, w): (B, side, side, channels) float32, (B,) int32, (B,) float32.
+        """
+        threefry.check_seed(seed)
+        count = len(arrays) * (1 + (self.copies or 0))
+
+        @tf.autograph.experimental.do_not_convert
+        def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
+            order = tf.data.Dataset.from_tensor_slices(threefry.permutation(seed, epoch, count)).batch(self.batch)
+            return tf.data.Dataset.zip(tf.data.Dataset.from_tensors(epoch).repeat(), order)
+
+        epochs = tf.data.Dataset.range(start_epoch, _ENDLESS).flat_map(epoch_of)
+        batches = self._batches(epochs, arrays, _prepare(self.augment, self.copies, normalizer), seed)
+        return batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+
+    def evaluate(self, arrays: Arrays, normalizer: Normalizer) -> tf.data.Dataset:
+        """Every example once, in order, not augmented; batches as from `train`, the last may be smaller."""
+        order = tf.data.Dataset.range(len(arrays)).batch(self.batch)
+        zipped = tf.data.Dataset.zip(tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat(), order)
+        return self._batches(zipped, arrays, _prepare(None, None, normalizer), 0)
+
+    def preview(self, arrays: Arrays, normalizer: Normalizer, seed: int, count: int = 16) -> np.ndarray:
+        """The first `count` training images as the net sees them in epoch 0, (count, S, S, channels) uint8.
+
+        Each channel is stretched from the smallest to the largest value among the images shown: this undoes the scale
+        of a fixed normalizer, and changes of brightness and contrast stay visible.
+        """
+        shown = self.train(arrays, normalizer, seed).map(lambda x, y, w: x).unbatch().take(min(count, len(arrays)))
+        x = np.stack(list(shown.as_numpy_iterator()))
+        low, high = x.min(axis=(0, 1, 2)), x.max(axis=(0, 1, 2))
+        return np.rint((x - low) / np.maximum(high - low, 1e-6) * 255).astype(np.uint8)
+
+    def _batches(self, order: tf.data.Dataset, arrays: Arrays, prepare: Callable, seed: int) -> tf.data.Dataset:
+        """Pairs (epoch, indices) to batches; an index beyond the examples stands for a copy of one."""
+        if arrays.images.shape[1:] != (self.side, self.side):
+            raise cases.MammoError(
+                f"pipeline: the images are {arrays.images.shape[1:]}, the pipeline's side is {self.side}"
+            )
+        images, labels, weights = arrays._on_host
+        seed_word, originals = (tf.constant(number, tf.int64) for number in (seed, len(arrays)))
+
+        @tf.autograph.experimental.do_not_convert
+        def batch(epoch: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            rows = index % len(arrays)
+            x = prepare(tf.gather(images, rows), seed_word, epoch, index, originals)
+            if x.shape[1:] != (self.side, self.side, self.channels):
+                raise cases.MammoError(
+                    f"pipeline: the normalizer gives {x.shape[1:]}, the net takes "
+                    f"{(self.side, self.side, self.channels)}"
+                )
+            return x, tf.gather(labels, rows), tf.gather(weights, rows)
+
+        return order.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+
+@functools.lru_cache(maxsize=16)
+def _prepare(augment: augmenting.Augment | None, copies: int | None, normalizer: Normalizer) -> Callable:
+    """The compiled map of a batch; kept, so that it is compiled once for all the datasets that use it."""
+
+    @tf.function(jit_compile=True, autograph=False)
+    def prepare(images: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor, originals: tf.Tensor):
+        x = tf.cast(images, tf.float32) * (1.0 / _FULL)  # what XLA would make of a division
+        if copies:
+            moved = augmenting.apply(augment, x, seed, tf.zeros_like(epoch), index)  # drawn once for all epochs
+            x = tf.where((index < originals)[:, None, None], x, moved)
+        elif augment:
+            x = augmenting.apply(augment, x, seed, epoch, index)
+        return normalizer(x[..., None])
+
+    return prepare
+
+
+def _check_examples(examples: Sequence[cases.Example]) -> None:
+    unknown = [example.id for example in examples if math.isnan(example.label)]
+    if unknown:
+        some = ", ".join(unknown[:3])
+        raise cases.MammoError(f"pipeline: {len(unknown)} of {len(examples)} examples have no label: {some}")
+    several = [example.id for example in examples if len(example.views) != 1]
+    if several:
+        raise cases.MammoError(f"pipeline: {len(several)} examples have not one view: {', '.join(several[:3])}")
+
+
+def _read(example: cases.Example, *, side: int, strict: bool) -> np.ndarray | cases.Problem:
+    """The example's image, (side, side) uint16, or why there is none."""
+    view = example.views[0]
+    try:
+        pixels = view.pixels()
+        if pixels.max() > view.max_value:
+            raise cases.DataError(view.path or view.id, f"holds {pixels.max()}, above max_value {view.max_value}")
+    except (cases.DataError, OSError) as error:
+        if strict:
+            raise (
+                error if isinstance(error, cases.DataError) else cases.DataError(view.path or view.id, str(error))
+            ) from error
+        return cases.Problem(view.path or view.id, getattr(error, "reason", str(error)))
+    image = resizing.resize(pixels.astype(np.float32) / view.max_value, side, side)
+    return np.rint(np.clip(image, 0.0, 1.0) * _FULL).astype(np.uint16)

@@ -1,0 +1,127 @@
+"""Normalisation: gray images in [0, 1] to what a net takes, in plain TensorFlow operations.
+
+A factory sees the training images and returns a normalizer; the same normalizer then serves training, evaluation and
+the exported model. `describe` and `from_description` carry it through a JSON file.
+
+    normalizer = train_statistics(arrays.images, channels=1)
+    x = normalizer(tf.zeros([8, 64, 64, 1]))                        # (8, 64, 64, 1)
+    from_description(normalizer.describe()) == normalizer           # True
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from mammo_tf import cases
+
+ALGORITHM_VERSION = 1
+
+# torchvision's convention for its ImageNet weights: RGB values in [0, 1], less the mean, over the standard deviation.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True)
+class PerImage:
+    """Each image to mean 0 and standard deviation 1.
+
+    Attributes:
+        channels: copies of the gray channel that come out.
+        epsilon: smallest standard deviation divided by, in units of the range [0, 1]; a constant image becomes 0.
+    """
+
+    channels: int = 3
+    epsilon: float = 1e-4
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """(B, S, S, 1) float32 in [0, 1] to (B, S, S, channels) float32."""
+        centred = images - tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
+        deviation = tf.sqrt(tf.reduce_mean(tf.square(centred), axis=(1, 2, 3), keepdims=True))
+        return tf.repeat(centred / tf.maximum(deviation, self.epsilon), self.channels, axis=-1)
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able; `from_description` reads it."""
+        return {"kind": "per_image", "channels": self.channels, "epsilon": self.epsilon}
+
+
+@dataclasses.dataclass(frozen=True)
+class Fixed:
+    """The same affine map for every image: (x - mean) / std.
+
+    Attributes:
+        mean, std: one number, or one a channel, for values in [0, 1]; std above 0.
+        channels: copies of the gray channel that come out.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    channels: int = 3
+
+    def __post_init__(self):
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (1, self.channels):
+                raise cases.MammoError(f"normalize: {name} has {len(values)} values, expected 1 or {self.channels}")
+        if not min(self.std) > 0:
+            raise cases.MammoError(f"normalize: std must be above 0, found {self.std}")
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """(B, S, S, 1) float32 in [0, 1] to (B, S, S, channels) float32."""
+        copies = tf.repeat(images, self.channels, axis=-1)
+        return (copies - tf.constant(self.mean, tf.float32)) / tf.constant(self.std, tf.float32)
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able; `from_description` reads it."""
+        return {"kind": "fixed", "mean": list(self.mean), "std": list(self.std), "channels": self.channels}
+
+
+def per_image(images: np.ndarray, *, channels: int = 3) -> PerImage:
+    """z-score of each image by itself; takes nothing from the training images."""
+    return PerImage(channels)
+
+
+def imagenet(images: np.ndarray, *, channels: int = 3) -> Fixed:
+    """The statistics of ImageNet in torchvision's convention, on three channels; takes nothing from the images."""
+    if channels != 3:
+        raise cases.MammoError(
+            f"normalize: the ImageNet statistics are those of 3 channels, the pipeline has {channels}"
+        )
+    return Fixed(IMAGENET_MEAN, IMAGENET_STD, channels)
+
+
+def train_statistics(images: np.ndarray, *, channels: int = 3) -> Fixed:
+    """Mean and standard deviation over all pixels of the training images.
+
+    Args:
+        images: (N, S, S) uint16, 65535 stands for 1.0; the training part only, as stored, not augmented.
+        channels: copies of the gray channel that come out.
+
+    Raises:
+        MammoError: the images all have one value.
+    """
+    means = np.array([image.mean(dtype=np.float64) for image in images])
+    squares = np.array([np.square(image, dtype=np.float64).mean() for image in images])
+    mean = means.mean()
+    std = np.sqrt(max(squares.mean() - mean**2, 0.0))
+    if std < 1e-3:  # of 65535; a rounding error, not a contrast
+        raise cases.MammoError(f"normalize: all {len(images)} training images have the one value {mean / 65535:.4f}")
+    return Fixed((float(mean / 65535),), (float(std / 65535),), channels)
+
+
+def from_description(description: Mapping[str, Any]) -> PerImage | Fixed:
+    """The normalizer that `describe` was called on.
+
+    Raises:
+        MammoError: the kind is unknown.
+    """
+    arguments = {name: tuple(v) if isinstance(v, list) else v for name, v in description.items() if name != "kind"}
+    kinds = {"per_image": PerImage, "fixed": Fixed}
+    if description.get("kind") not in kinds:
+        raise cases.MammoError(
+            f"normalize: the kind must be one of {', '.join(kinds)}, found {description.get('kind')!r}"
+        )
+    return kinds[description["kind"]](**arguments)

@@ -1,0 +1,122 @@
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from mammo_tf import cache, cases
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAMMO_TF_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def fill(folder: pathlib.Path) -> None:
+    (folder / "a.txt").write_text("1234")
+
+
+def refuse(folder: pathlib.Path) -> None:
+    raise AssertionError("made twice")
+
+
+def test_folder_is_named_by_the_variable_else_by_the_platform(root, monkeypatch):
+    assert cache.folder() == root
+    monkeypatch.delenv("MAMMO_TF_CACHE")
+    assert cache.folder().name == "mammo_tf"
+
+
+def test_an_entry_is_made_once(root):
+    assert cache.get("one", fill) == root / "one"
+    assert (cache.get("one", refuse) / "a.txt").read_text() == "1234"
+    assert [path.name for path in root.iterdir()] == ["one"]
+
+
+def test_a_maker_that_fails_leaves_nothing(root):
+    def fail(folder):
+        fill(folder)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        cache.get("one", fail)
+    assert list(root.iterdir()) == []
+
+
+def test_the_loser_of_two_takes_the_winners_entry(root):
+    def slow(folder):
+        cache.get("one", fill)  # another process, faster
+        (folder / "a.txt").write_text("late")
+
+    assert (cache.get("one", slow) / "a.txt").read_text() == "1234"
+    assert [path.name for path in root.iterdir()] == ["one"]
+
+
+def test_a_kill_in_the_middle_is_never_taken_for_a_result(root):
+    script = """
+        import os, signal
+        from mammo_tf import cache
+        def make(folder):
+            (folder / "half.txt").write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        cache.get("one", make)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
+    assert done.returncode != 0
+    (left,) = root.iterdir()
+    assert left.name.startswith(".making-one-") and cache.entries() == []
+    assert [path.name for path in cache.get("one", fill).iterdir()] == ["a.txt"]
+    assert left.exists()  # it may belong to a process at work
+    old = time.time() - 3600 * (cache.STALE_HOURS + 1)
+    for path in (left / "half.txt", left):
+        os.utime(path, (old, old))
+    cache.get("two", fill)
+    assert not left.exists()
+
+
+def test_entries_and_clear(root):
+    assert cache.entries() == []
+    cache.get("b", fill), cache.get("a", fill)
+    assert [(entry.key, entry.bytes) for entry in cache.entries()] == [("a", 4), ("b", 4)]
+    assert abs(cache.entries()[0].modified - time.time()) < 60
+    cache.clear("b"), cache.clear("unknown")
+    assert [entry.key for entry in cache.entries()] == ["a"]
+    cache.clear()
+    assert list(root.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_names_the_variable(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MAMMO_TF_CACHE", str(tmp_path / "file" / "below"))
+    with pytest.raises(cases.MammoError, match="MAMMO_TF_CACHE"):
+        cache.get("one", fill)
+
+
+def test_a_full_disk_names_the_variable(root):
+    def full(folder):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(cases.MammoError, match=r"No space left.*MAMMO_TF_CACHE"):
+        cache.get("one", full)
+
+
+@pytest.mark.parametrize("bad", ["", "../up", ".hidden", "a/b"])
+def test_keys_stay_inside_the_folder(bad):
+    with pytest.raises(ValueError, match="cache key"):
+        cache.get(bad, fill)
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    size: int = 3
+
+
+def test_key_depends_on_content_alone():
+    assert cache.key("a", Spec(), {"y": 1, "x": 2}) == cache.key("a", Spec(3), {"x": 2, "y": 1})
+    assert len({cache.key(part) for part in ("1", 1, Spec(1), Spec(2), b"1", cases.Side.LEFT)}) == 6
+    with pytest.raises(TypeError, match="no stable key"):
+        cache.key(object())

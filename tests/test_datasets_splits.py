@@ -1,0 +1,128 @@
+import dataclasses
+import random
+
+import pytest
+
+from mammo_tf import cases
+from mammo_tf.datasets import splits
+
+
+def example(i, patient, label, part=None):
+    return cases.Example(f"e{i:04d}", f"p{patient:04d}", (), float(label), roi_id=f"r{i // 3}", part=part)
+
+
+def cohort(patients=100, each=3, positive_every=4):
+    """Every fourth patient is positive; of a positive patient only the first example is."""
+    return [
+        example(p * each + k, p, p % positive_every == 0 and k == 0) for p in range(patients) for k in range(each)
+    ]
+
+
+def ids(part):
+    return [e.id for e in part]
+
+
+def patients(part):
+    return {e.patient_id for e in part}
+
+
+def test_holdout_deals_patients_of_each_class_by_the_fractions():
+    parts = splits.patient_holdout(cohort(), seed=3)
+    for part, negative, positive in ((parts.train, 48, 16), (parts.val, 12, 4), (parts.test, 15, 5)):
+        assert len(patients(part)) == negative + positive
+        assert len({e.patient_id for e in part if e.label == 1}) == positive
+    assert len(parts.train) + len(parts.val) + len(parts.test) == 300
+    assert not parts.leaks
+
+
+@pytest.mark.parametrize(
+    "deal",
+    [
+        splits.patient_holdout,
+        lambda examples, seed: splits.random_examples(examples, seed, leak="crops"),
+        lambda examples, seed: splits.patient_kfold(examples, seed, folds=3, val_fraction=0.2)[1],
+        lambda examples, seed: splits.official(
+            [dataclasses.replace(e, part="test" if e.patient_id < "p0020" else "train") for e in examples], seed
+        ),
+    ],
+)
+def test_a_split_depends_on_the_seed_and_not_on_the_order(deal):
+    examples = cohort()
+    shuffled = random.Random(0).sample(examples, len(examples))
+    assert deal(examples, 5) == deal(shuffled, 5)
+    assert ids(deal(examples, 5).train) != ids(deal(examples, 6).train)
+
+
+def test_folds_test_every_patient_once():
+    folds = splits.patient_kfold(cohort(), seed=0, folds=5, val_fraction=0.25)
+    tested = [e.id for parts in folds for e in parts.test]
+    assert sorted(tested) == ids(cohort()) and [parts.fold for parts in folds] == [0, 1, 2, 3, 4]
+    for parts in folds:
+        assert len(patients(parts.test)) == 20 and len(patients(parts.val)) == 20 and len(patients(parts.train)) == 60
+        assert sum(e.label for e in parts.test) == 5
+
+
+def test_folds_refuse_more_folds_than_patients_of_a_class():
+    with pytest.raises(cases.MammoError, match="6 folds, but the rarer class has 5 patients"):
+        splits.patient_kfold(cohort(20), seed=0, folds=6, val_fraction=0.2)
+
+
+def test_official_parts_are_kept_and_validation_comes_from_training():
+    examples = [dataclasses.replace(e, part="test" if e.patient_id < "p0020" else "train") for e in cohort()]
+    parts = splits.official(examples, seed=0, val_fraction=0.25)
+    assert patients(parts.test) == {f"p{i:04d}" for i in range(20)}
+    assert len(patients(parts.val)) == 20 and len(patients(parts.train)) == 60
+
+
+def test_official_refuses_patients_in_both_parts_and_says_what_to_do():
+    examples = [dataclasses.replace(e, part="test" if int(e.id[1:]) % 3 == 0 else "train") for e in cohort(10)]
+    with pytest.raises(cases.MammoError, match=r"10 patient\(s\) stand in both.*one kind at a time"):
+        splits.official(examples, seed=0)
+
+
+def test_official_refuses_examples_without_a_part():
+    with pytest.raises(cases.MammoError, match="30 of 30 examples have no official part"):
+        splits.official(cohort(10), seed=0)
+
+
+def test_random_examples_ignores_patients_and_names_the_leak():
+    parts = splits.random_examples(cohort(), seed=0, leak="crops of one ROI")
+    assert parts.leaks == ("crops of one ROI",) and parts.test == ()
+    assert len(parts.val) == 60 and sum(e.label for e in parts.val) == 5  # 20 % of 300, and of 25 positives
+    assert patients(parts.train) & patients(parts.val)
+    with pytest.raises(cases.MammoError, match="leak"):
+        splits.random_examples(cohort(), seed=0, leak="")
+
+
+def test_unknown_labels_are_refused_with_their_count():
+    examples = [*cohort(10), example(900, 90, float("nan")), example(901, 91, float("nan"))]
+    with pytest.raises(cases.MammoError, match="2 of 32 examples have no label"):
+        splits.patient_holdout(examples, seed=0)
+
+
+def test_a_class_missing_from_a_part_is_named_with_counts():
+    two_positive = [example(i, i, i < 2) for i in range(40)]
+    with pytest.raises(cases.MammoError, match=r"(val|test) has no example of class 1 \(train .* of class 1; val"):
+        splits.patient_holdout(two_positive, seed=0)
+    with pytest.raises(cases.MammoError, match="train has no example of class 0"):
+        splits.patient_holdout([example(i, i, 1) for i in range(40)], seed=0)
+
+
+def test_three_positive_patients_are_enough_for_three_parts():
+    parts = splits.patient_holdout([example(i, i, i < 3) for i in range(40)], seed=0)
+    assert [sum(e.label for e in part) for part in (parts.train, parts.val, parts.test)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("examples", "fractions", "message"),
+    [
+        ([], (0.8, 0.2), "no examples"),
+        (cohort(10) + cohort(1), (0.8, 0.2), "3 example ids repeat"),
+        (cohort(10), (0.8, 0.3), "sum 1"),
+        (cohort(10), (0.8, 0.2, 0.0), "above 0"),
+        ([example(0, 0, 2)], (0.8, 0.2), "labels are 0 or 1"),
+    ],
+)
+def test_bad_calls_are_refused(examples, fractions, message):
+    with pytest.raises(cases.MammoError, match=message):
+        splits.patient_holdout(examples, seed=0, fractions=fractions)

@@ -1,0 +1,136 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mammo_tf import cases
+from mammo_tf.evaluation import intervals, metrics
+
+KEYS = {"accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "log_loss", "auc"}
+
+
+def cohort(rng, patients=60, views=4, gap=1.2):
+    """Binormal scores squeezed to (0, 1); the views of a patient share her label and half of the noise's variance."""
+    labels = np.repeat(np.arange(patients) % 2, views)
+    noise = np.repeat(rng.normal(size=patients), views) + rng.normal(size=patients * views)
+    groups = np.repeat([f"p{i}" for i in range(patients)], views)
+    return labels, 1 / (1 + np.exp(gap / 2 - gap * labels - noise)), groups
+
+
+def test_values_are_the_point_metrics_and_lie_in_their_intervals():
+    labels, scores, groups = cohort(np.random.default_rng(0))
+    found = intervals.evaluate(labels, scores, groups, draws=500)
+    assert set(found) == KEYS
+    counts = metrics.count(labels, scores >= 0.5)
+    for name, metric in metrics.OF_COUNTS.items():
+        assert found[name].value == pytest.approx(metric(counts))
+    assert found["log_loss"].value == pytest.approx(metrics.log_loss(labels, scores))
+    assert found["auc"].value == pytest.approx(metrics.auc(labels, scores))
+    for estimate in found.values():
+        assert estimate.low < estimate.value < estimate.high and (estimate.n, estimate.patients) == (240, 60)
+    assert found["auc"].method == "clustered DeLong, logit"
+    assert found["accuracy"].method == "clustered bootstrap, 500 draws"
+
+
+def test_the_seed_fixes_the_intervals_and_the_order_of_examples_does_not_matter():
+    labels, scores, groups = cohort(np.random.default_rng(1))
+    order = np.random.default_rng(2).permutation(len(labels))
+    one = intervals.evaluate(labels, scores, groups, draws=200, seed=3)
+    two = intervals.evaluate(labels[order], scores[order], groups[order], draws=200, seed=3)
+    for name in KEYS:
+        assert (one[name].low, one[name].high) == pytest.approx((two[name].low, two[name].high))
+    assert intervals.evaluate(labels, scores, groups, draws=200, seed=4)["accuracy"] != one["accuracy"]
+
+
+def test_with_one_example_a_patient_accuracy_is_near_the_binomial_interval():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 400)
+    scores = np.where(rng.random(400) < 0.8, labels, 1 - labels).astype(float)
+    found = intervals.evaluate(labels, scores, np.arange(400))["accuracy"]
+    low, high = stats.binomtest(round(400 * found.value), 400).proportion_ci(method="wilson")
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.012)
+
+
+def test_bootstrap_and_delong_agree_on_a_large_sample():
+    labels, scores, groups = cohort(np.random.default_rng(5), patients=300)
+    one, two = intervals.auc(labels, scores, groups), intervals.auc_bootstrap(labels, scores, groups)
+    assert (one.low, one.high) == pytest.approx((two.low, two.high), abs=0.006)
+    assert one.value == pytest.approx(two.value) and one.high - one.low > 0.03
+
+
+def test_the_clustered_interval_covers_where_the_plain_one_does_not():
+    rng = np.random.default_rng(0)
+    truth = stats.norm.cdf(1.2 / 2)  # score difference of two patients: mean 1.2, variance 2 * (1 + 1)
+    clustered = plain = 0
+    for _ in range(400):
+        labels, scores, groups = cohort(rng)
+        one = intervals.auc(labels, scores, groups)
+        other = intervals.auc(labels, scores, np.arange(len(labels)))
+        clustered += one.low <= truth <= one.high
+        plain += other.low <= truth <= other.high
+    assert clustered / 400 > 0.92  # 0.95 less 2.8 standard errors
+    assert plain / 400 < 0.82
+
+
+def test_few_patients_and_perfect_ranks_are_marked():
+    labels, scores, groups = cohort(np.random.default_rng(0), patients=39)
+    assert intervals.auc(labels, scores, groups).method.endswith("; few positives (19 patients)")
+    perfect = intervals.auc([0] * 25 + [1] * 25, np.linspace(0, 1, 50), np.arange(50))
+    assert perfect.value == 1 and perfect.method.endswith("degenerate") and math.isnan(perfect.low)
+    assert "few" not in perfect.method
+    assert "few negatives (2 patients)" in intervals.auc([0, 0, 1, 1], [0.1, 0.5, 0.4, 0.9], np.arange(4)).method
+    assert intervals.evaluate([0, 1], [0.1, 0.9], ["a", "b"], draws=50)["accuracy"].method.endswith("degenerate")
+
+
+def test_undefined_metrics_are_nan_with_a_word_why():
+    found = intervals.evaluate([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4], list("abcd"), draws=100)
+    assert math.isnan(found["precision"].value) and found["precision"].method == "undefined for these answers"
+    one_class = intervals.evaluate([0, 0], [0.1, 0.6], list("ab"), draws=100)
+    assert math.isnan(one_class["auc"].value) and one_class["auc"].method == "undefined: one class alone"
+    rare = intervals.evaluate([0, 1, 1, 0], [0.1, 0.6, 0.2, 0.3], list("abcd"), draws=1000)["precision"]
+    assert rare.value == 1 and "undefined in 3" in rare.method  # (3/4)^4 = 32 % of the draws miss patient b
+
+
+def test_estimates_go_to_json_and_back():
+    found = intervals.evaluate([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4], list("abcd"), draws=100)
+    text = json.dumps({name: e.as_dict() for name, e in found.items()}, allow_nan=False)
+    again = {name: intervals.Estimate.from_dict(fields) for name, fields in json.loads(text).items()}
+    assert again["accuracy"] == found["accuracy"] and again["precision"].n == 4
+    assert json.loads(text)["precision"]["low"] is None and math.isnan(again["precision"].low)
+
+
+def test_the_majority_row_answers_the_training_share():
+    train, labels = [0] * 70 + [1] * 30, np.array([0] * 60 + [1] * 40)
+    found = intervals.majority_row(train, labels, np.arange(100), draws=300)
+    assert found["accuracy"].value == pytest.approx(0.6) and found["accuracy"].low < 0.6 < found["accuracy"].high
+    assert (found["recall"].value, found["recall"].low, found["recall"].high) == (0, 0, 0)
+    assert found["recall"].method == found["auc"].method == "constant answer: exact"
+    assert found["auc"].value == 0.5 and math.isnan(found["precision"].value)
+    expected = -(0.6 * math.log(0.7) + 0.4 * math.log(0.3))
+    assert found["log_loss"].value == pytest.approx(expected)
+    assert intervals.majority_row([0, 1, 1], labels, np.arange(100), draws=50)["accuracy"].value == pytest.approx(0.4)
+
+
+def test_mean_is_clustered_and_counts_what_is_defined():
+    groups = np.repeat(np.arange(30), 5)
+    values = np.repeat(np.random.default_rng(0).normal(size=30), 5)
+    found = intervals.mean(np.append(values, np.nan), np.append(groups, 99))
+    assert found.value == pytest.approx(values.mean()) and (found.n, found.patients) == (150, 30)
+    naive = intervals.mean(values, np.arange(150))
+    assert (found.high - found.low) > 1.9 * (naive.high - naive.low)  # sqrt(5) = 2.2
+    assert intervals.mean([], []).n == 0 and math.isnan(intervals.mean([np.nan], ["a"]).value)
+
+
+def test_between_seeds():
+    assert intervals.between_seeds([1.0, 2.0, 3.0]) == (2.0, 1.0, 3)
+    mean, deviation, count = intervals.between_seeds([0.7])
+    assert (mean, count) == (0.7, 1) and math.isnan(deviation)
+    with pytest.raises(cases.MammoError, match="no values"):
+        intervals.between_seeds([])
+
+
+def test_patients_of_another_length_are_refused():
+    with pytest.raises(cases.MammoError, match="3 patients for 2 examples"):
+        intervals.evaluate([0, 1], [0.1, 0.9], list("abc"))

@@ -1,0 +1,113 @@
+"""An exported model, reloaded in a process that cannot import mammo_tf, answers as the run did."""
+
+import dataclasses
+import functools
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from mammo_tf import cases, export, records
+from mammo_tf.models import resnet
+from mammo_tf.pipeline import build, normalize
+from tests import samples
+
+SIDE = 64
+RELOAD = """
+import sys
+sys.modules["mammo_tf"] = None
+try:
+    import mammo_tf
+    raise SystemExit("mammo_tf can be imported")
+except ImportError:
+    pass
+import json, numpy as np, tensorflow as tf
+folder, data, out = sys.argv[1:]
+model = tf.saved_model.load(folder)
+given = np.load(data)
+raw, prepared = given["raw"], given["prepared"]
+serve, serve_float = model.signatures["serve"], model.signatures["serve_float"]
+np.savez(
+    out,
+    raw=serve(image=tf.constant(raw), max_value=tf.constant(4095.0))["probabilities"],
+    float=serve_float(image=tf.constant(raw.astype(np.float32) / 4095))["probabilities"],
+    prepared=model.prepared(tf.constant(prepared)),
+)
+print(json.dumps(sorted(model.signatures)))
+print(model.metadata.numpy().decode())
+"""
+
+
+@pytest.fixture(scope="module", params=["float32", "mixed_bfloat16"])
+def run_folder(request, tmp_path_factory):
+    """A run's folder with an untrained ResNet-18 whose moving statistics are not the initial ones."""
+    folder = tmp_path_factory.mktemp(request.param)
+    old = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(request.param)
+    image = keras.Input((SIDE, SIDE, 3), name="image")
+    model = keras.Model(image, resnet.resnet18(image, seed=3, width=16))
+    keras.config.set_dtype_policy(old)
+    rng = np.random.default_rng(0)
+    for variable in model.non_trainable_variables:
+        if "variance" in variable.path:
+            variable.assign(rng.uniform(0.5, 2, variable.shape))
+    model.save(folder / "model.keras")
+    contract = {"normalization": normalize.PerImage(3).describe(), "side": SIDE}
+    (folder / "preprocessing.json").write_text(json.dumps(contract))
+    return folder, model
+
+
+@pytest.fixture(scope="module")
+def reloaded(run_folder, tmp_path_factory):
+    """(answers of the other process, answers expected, its printed lines)."""
+    folder, model = run_folder
+    target = tmp_path_factory.mktemp("export")
+    export.export(dataclasses.replace(samples.record(), folder=str(folder)), target / "saved")
+    raw = np.random.default_rng(1).integers(0, 4096, (3, 90, 51), dtype=np.uint16)
+    resized = np.stack([build.resize(image.astype(np.float32) / 4095, SIDE, SIDE) for image in raw])
+    prepared = np.asarray(normalize.PerImage(3)(resized[..., None]))
+    logits = np.asarray(export.in_float32(model)(prepared, training=False))
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.savez(target / "data.npz", raw=raw, prepared=prepared)
+    paths = [str(target / name) for name in ("saved", "data.npz", "out.npz")]
+    command = [sys.executable, "-I", "-c", RELOAD, *paths]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=target)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return dict(np.load(target / "out.npz")), expected, done.stdout.splitlines()
+
+
+def test_probabilities_agree_from_both_ends(reloaded):
+    found, expected, _ = reloaded
+    assert np.abs(found["prepared"] - expected).max() < 1e-5
+    assert np.abs(found["raw"] - expected).max() < 1e-3
+    assert np.ptp(expected[:, 1]) > 1e-4  # the images do differ
+
+
+def test_both_signatures_give_the_same_for_the_same_image(reloaded):
+    found, _, _ = reloaded
+    np.testing.assert_allclose(found["raw"], found["float"], atol=1e-6)
+
+
+def test_metadata_travels_inside(reloaded):
+    _, _, printed = reloaded
+    assert json.loads(printed[0]) == ["serve", "serve_float"]
+    metadata = json.loads("\n".join(printed[1:]))
+    assert metadata["class_names"] == ["benign", "malignant"] and metadata["label_policy"] == "pathology"
+    assert "not for clinical use" in metadata["use"] and "phantom" in metadata["trained_on"]
+    assert metadata["normalization"]["kind"] == "per_image"
+
+
+def test_a_folder_in_the_way_and_a_run_without_a_model_are_refused(run_folder, tmp_path):
+    record = dataclasses.replace(samples.record(), folder=str(run_folder[0]))
+    (tmp_path / "mine").write_text("keep me")
+    with pytest.raises(cases.DataError, match="not empty"):
+        export.export(record, tmp_path)
+    with pytest.raises(cases.DataError, match="model.keras"):
+        export.export(dataclasses.replace(record, folder=str(tmp_path)), tmp_path / "out")
+
+
+def test_records_of_partials_can_be_described():
+    assert records.describe(functools.partial(resnet.resnet18, width=16))["arguments"] == {"width": 16}

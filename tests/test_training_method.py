@@ -1,0 +1,208 @@
+import dataclasses
+import functools
+import logging
+
+import keras
+import numpy as np
+import pytest
+import sklearn.utils.class_weight
+
+from mammo_tf import cases
+from mammo_tf.training import method, precision, schedule
+from tests import training_fakes as fakes
+
+TRAIN, VAL, TEST = fakes.examples(28, 0), fakes.examples(20, 1, "v"), fakes.examples(11, 2, "t")
+
+
+def keras_method(**changes):
+    return method.KerasMethod(**{"net": fakes.net, "pipeline": fakes.Pipeline(), "stages": fakes.STAGES, **changes})
+
+
+def short_method(**changes):
+    return keras_method(stages=fakes.STAGES[:1], **changes)
+
+
+def broken_load():
+    raise cases.DataError("some/file.dcm", "cut off")
+
+
+def broken(example):
+    return dataclasses.replace(example, views=(dataclasses.replace(example.views[0], load=broken_load),))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("fitted")
+
+
+@pytest.fixture(scope="module")
+def fitted(folder):
+    return keras_method().fit(TRAIN, VAL, fakes.context(folder))
+
+
+def test_probabilities_come_in_the_order_of_the_examples(fitted):
+    found = fitted(TEST)
+    assert found.shape == (11, 2) and found.dtype == np.float32
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(fitted(TEST[::-1]), found[::-1])
+    assert fitted(()).shape == (0, 2)
+
+
+def test_probabilities_are_the_softmax_of_the_model(fitted):
+    images = np.stack([example.views[0].pixels() for example in TEST]).astype(np.float32)[..., None] / 65535
+    logits = fitted.model(fitted.normalizer(images))
+    np.testing.assert_allclose(fitted(TEST), keras.ops.softmax(logits), atol=1e-6)
+
+
+def test_the_fit_is_documented(fitted):
+    assert len(fitted.history) == fitted.val_reads == 5
+    assert fitted.best_epoch == schedule.best_val_accuracy(fitted.history)
+    best = fitted.history[fitted.best_epoch - 1]["val_accuracy"]
+    labels = np.array([example.label for example in VAL])
+    assert np.mean(fitted(VAL).argmax(axis=1) == labels) == pytest.approx(best)  # the best weights are back
+
+
+def test_an_unreadable_example_is_never_left_out(fitted):
+    with pytest.raises(cases.DataError, match=r"file\.dcm: cut off"):
+        fitted([*TEST[:3], broken(TEST[3])])
+
+
+def test_unreadable_training_files_are_listed(tmp_path):
+    short = short_method()
+    found = short.fit((*TRAIN[:-1], broken(TRAIN[-1])), VAL, fakes.context(tmp_path / "a"))
+    assert found.problems == (cases.Problem("some/file.dcm", "cut off"),)
+    with pytest.raises(cases.DataError, match="cut off"):
+        short.fit((*TRAIN[:-1], broken(TRAIN[-1])), VAL, fakes.context(tmp_path / "b", strict=True))
+
+
+def test_the_model_is_saved_without_its_optimizer(fitted, tmp_path):
+    path = fitted.save(tmp_path / "run")
+    assert path == tmp_path / "run" / "model.keras"
+    again = keras.models.load_model(path)
+    assert not again.compiled
+    images = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype(np.float32)
+    np.testing.assert_array_equal(again(images), fitted.model(images))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(cases.DataError, match="the model cannot be written"):
+        fitted.save(tmp_path / "file")
+
+
+def test_a_seed_repeats_and_another_does_not(tmp_path):
+    found = []
+    for i, seed in enumerate((3, 3, 4)):
+        context = dataclasses.replace(fakes.context(tmp_path / str(i)), seed=seed)
+        found.append(short_method().fit(TRAIN, VAL, context)(TEST))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert not np.array_equal(found[0], found[2])
+
+
+def test_a_finished_fit_is_only_read(fitted, folder):
+    again = keras_method().fit(TRAIN, VAL, fakes.context(folder, resume=True))
+    np.testing.assert_array_equal(again(TEST), fitted(TEST))
+    assert again.val_reads == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "train", "named"),
+    [
+        ({"select": schedule.lowest_val_loss}, TRAIN, "select"),
+        ({"class_weight": "balanced"}, TRAIN, "class_weight"),
+        ({"pipeline": fakes.Pipeline(batch=4)}, TRAIN, "pipeline"),
+        ({}, TRAIN[:-2], "training part"),
+    ],
+)
+@pytest.mark.usefixtures("fitted")
+def test_resuming_needs_the_same_training(folder, changes, train, named):
+    with pytest.raises(cases.DataError, match=rf"belongs to another training.*\({named}: "):
+        keras_method(**changes).fit(train, VAL, fakes.context(folder, resume=True))
+
+
+def test_without_validation_the_last_epoch_is_taken(tmp_path):
+    found = short_method(select=schedule.last_epoch).fit(TRAIN, (), fakes.context(tmp_path))
+    assert (found.best_epoch, found.val_reads) == (2, 0)
+    assert np.isnan(found.history[0]["val_loss"])
+    with pytest.raises(cases.MammoError, match="validation part is empty, best_val_accuracy cannot"):
+        keras_method().fit(TRAIN, (), fakes.context(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "message"),
+    [
+        (TRAIN[::2], VAL, "training part: both classes are needed, found 14 of class 0 and 0 of class 1"),
+        (TRAIN, VAL[1::2], "validation part: both classes are needed, found 0 of class 0 and 10 of class 1"),
+        ((*TRAIN, dataclasses.replace(TEST[0], label=float("nan"))), VAL, "training part: 1 label"),
+    ],
+)
+def test_labels_are_checked(tmp_path, train, val, message):
+    with pytest.raises(cases.MammoError, match=message):
+        keras_method().fit(train, val, fakes.context(tmp_path))
+
+
+def load_logits(model, path):
+    model.get_layer("logits").set_weights(list(np.load(path).values()))
+
+
+def test_pretrained_weights_are_needed_and_used(tmp_path):
+    kernel = np.full((144, 2), 0.25, np.float32)
+    np.savez(tmp_path / "weights.npz", kernel=kernel, bias=np.zeros(2, np.float32))
+    tuned = keras_method(pretrained=load_logits)
+    with pytest.raises(cases.MammoError, match="--weights FILE"):
+        tuned.fit(TRAIN, VAL, fakes.context(tmp_path))
+    with pytest.raises(cases.DataError, match="no such file"):
+        tuned.fit(TRAIN, VAL, fakes.context(tmp_path, weights=str(tmp_path / "none.npz")))
+    context = fakes.context(tmp_path, weights=str(tmp_path / "weights.npz"))
+    model = tuned.build(context, precision.resolve("float32"))
+    np.testing.assert_array_equal(model.get_layer("logits").kernel.value.numpy(), kernel)
+
+
+def test_the_folder_must_be_writable(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(cases.DataError, match="cannot be written"):
+        keras_method().fit(TRAIN, VAL, fakes.context(tmp_path / "file" / "run"))
+
+
+@pytest.mark.parametrize(("wish", "policy"), [("bfloat16", "mixed_bfloat16"), ("float16", "mixed_float16")])
+def test_low_precision_trains_and_resumes(tmp_path, wish, policy):
+    """The first layer computes in the low precision, the logits stay float32, the caller's policy is untouched."""
+    before = keras.config.dtype_policy()
+    short = keras_method(stages=(schedule.Stage(2, functools.partial(keras.optimizers.SGD, 0.01, momentum=0.9)),))
+    found = short.fit(TRAIN, VAL, fakes.context(tmp_path, precision=wish))
+    assert found.model.get_layer("conv1").dtype_policy.name == policy
+    assert found.model.get_layer("conv1").compute_dtype == wish and found.model.output.dtype == "float32"
+    assert keras.config.dtype_policy() == before
+    again = short.fit(TRAIN, VAL, fakes.context(tmp_path, precision=wish, resume=True))
+    np.testing.assert_array_equal(again(TEST), found(TEST))
+
+
+def test_the_first_log_line_names_device_and_precision(tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "mammo_tf"):
+        short_method().fit(TRAIN, VAL, fakes.context(tmp_path))
+    assert caplog.messages[0] == f"{precision.describe_device()}; precision float32: as asked for"
+
+
+def test_balanced_factors_equal_scikit_learn():
+    arrays = fakes.Pipeline().load([*TRAIN[:9], *TRAIN[10:28:2]])  # 14 of class 0, 4 of class 1
+    found = method.class_factors(arrays, "balanced")
+    wanted = sklearn.utils.class_weight.compute_sample_weight("balanced", arrays.labels)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    assert method.class_factors(arrays, None).tolist() == [1.0] * 18
+
+
+def test_balanced_factors_count_sample_weights():
+    arrays = fakes.Pipeline().load([dataclasses.replace(TRAIN[i], weight=w) for i, w in enumerate((3.0, 1.0, 5.0))])
+    factors = method.class_factors(arrays, "balanced")
+    totals = [(factors * arrays.weights)[arrays.labels == label].sum() for label in (0, 1)]
+    assert totals == pytest.approx([4.5, 4.5])
+
+
+def test_class_weights_change_the_training(tmp_path):
+    skewed = (*TRAIN[:9], *TRAIN[10:28:2])
+    one = short_method().fit(skewed, VAL, fakes.context(tmp_path / "a"))
+    other = short_method(class_weight="balanced").fit(skewed, VAL, fakes.context(tmp_path / "b"))
+    assert other(TEST)[:, 1].mean() > one(TEST)[:, 1].mean()
+
+
+@pytest.mark.parametrize("wrong", [{"stages": ()}, {"class_weight": "equal"}])
+def test_fields_are_checked(wrong):
+    with pytest.raises(cases.MammoError, match="method: "):
+        keras_method(**wrong)

@@ -94,7 +94,7 @@ def _phantom(options: argparse.Namespace) -> None:
     if options.preview:
         views = dataset.views[:12]
         sheet = figures.contact_sheet(
-            [view.pixels() / view.max_value for view in views], [view.id for view in views], 6
+            [view.pixels() / view.max_value for view in views], [view.id for view in views], 6, note="phantom"
         )
         figures.save(sheet, options.preview)
         print(options.preview)

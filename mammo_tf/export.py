@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from mammo_tf import cases, records
+from mammo_tf.models import batch_norm, blocks  # noqa: F401 - they register the layers that model.keras names
 from mammo_tf.pipeline import build, normalize
 
 LOG = logging.getLogger("mammo_tf")

@@ -4,7 +4,10 @@ import dataclasses
 import functools
 import itertools
 import math
+import pathlib
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -165,13 +168,39 @@ def test_resuming_skips_whole_epochs_bit_for_bit():
 
 
 def test_serial_equals_parallel():
-    data, options = arrays(), tf.data.Options()
-    options.threading.private_threadpool_size = 1
-    options.experimental_optimization.inject_prefetch = False
-    options.autotune.enabled = False
+    data = arrays()
     normalizer = MOVING.normalize(data.images)
-    serial = MOVING.train(data, normalizer, seed=0).with_options(options)
-    assert_same(batches(serial, 9), batches(MOVING.train(data, normalizer, seed=0), 9))
+    found = []
+    for threads in (1, 8):
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = threads
+        options.autotune.cpu_budget = threads
+        found.append(batches(MOVING.train(data, normalizer, seed=0).with_options(options), 9))
+    assert_same(*found)
+
+
+DIGEST = """
+import hashlib, sys
+import tensorflow as tf
+if sys.argv[1] == "deterministic":
+    tf.config.experimental.enable_op_determinism()
+from tests import test_pipeline_build as here
+data = here.arrays()
+dataset = here.MOVING.train(data, here.MOVING.normalize(data.images), seed=0).take(9)
+print(hashlib.sha256(b"".join(part.numpy().tobytes() for batch in dataset for part in batch)).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_another_process_and_op_determinism_change_no_bit():
+    root = pathlib.Path(__file__).parents[1]
+    digests = [
+        subprocess.run(
+            [sys.executable, "-c", DIGEST, mode], cwd=root, check=True, capture_output=True, text=True
+        ).stdout
+        for mode in ("as usual", "deterministic")
+    ]
+    assert digests[0] == digests[1] and len(digests[0].strip()) == 64
 
 
 def test_the_batch_size_changes_no_image():

@@ -102,6 +102,14 @@ def kind(root: pathlib.Path) -> str:
     return "phantom" if (root / PHANTOM_MARKER).is_file() else "real"
 
 
+def by_patient(views: Iterable[cases.View]) -> tuple[cases.Case, ...]:
+    """One case a patient, cases and views sorted by id."""
+    patients: dict[str, list[cases.View]] = {}
+    for view in sorted(views, key=lambda view: (view.patient_id, view.id)):
+        patients.setdefault(view.patient_id, []).append(view)
+    return tuple(cases.Case(patient, tuple(some)) for patient, some in patients.items())
+
+
 def fingerprint(root: pathlib.Path, tables: Iterable[pathlib.Path], files: Iterable[str]) -> str:
     """`Dataset.fingerprint`: 16 hexadecimal digits over the tables' bytes, the files' names and sizes."""
     digest = hashlib.sha256()

@@ -13,7 +13,6 @@ import collections
 import concurrent.futures
 import dataclasses
 import functools
-import hashlib
 import os
 import pathlib
 import re
@@ -95,14 +94,7 @@ def read(root: str | os.PathLike[str], *, strict: bool = False) -> cases.Dataset
         raise cases.DataError(problems[0].path, problems[0].reason + many)
     files = [path for view in views for path in (view.path, *(lesion.region.path for lesion in view.lesions))]
     mark = datasets.fingerprint(root, [path for _, path in found], files)
-    return cases.Dataset(NAME, datasets.kind(root), str(root), _cases(views), problems, mark)
-
-
-def _cases(views: Sequence[cases.View]) -> tuple[cases.Case, ...]:
-    patients: dict[str, list[cases.View]] = {}
-    for view in sorted(views, key=lambda view: (view.patient_id, view.id)):
-        patients.setdefault(view.patient_id, []).append(view)
-    return tuple(cases.Case(patient, tuple(some)) for patient, some in patients.items())
+    return cases.Dataset(NAME, datasets.kind(root), str(root), datasets.by_patient(views), problems, mark)
 
 
 def _read_film(tree: _Tree, rows: Sequence[tables.Row]) -> tuple[cases.View | None, list[cases.Problem]]:
@@ -139,22 +131,21 @@ def _film(tree: _Tree, named: str) -> pathlib.Path:
 
 def _mask(tree: _Tree, row: tables.Row, film: dicom.Header) -> pathlib.Path:
     """The file of 8 bits and of the film's size among those of the row."""
-    fault = cases.DataError(tree.locate(row.fields[tables.MASK]), "no such file")
+    faults, crops = [], 0
     for path in tree.files(row.fields[tables.MASK], row.fields[tables.CROP]):
         try:
             header = dicom.read_header(path)
         except cases.DataError as error:
-            fault = error
+            faults.append(error)
             continue
-        if header.bits_allocated == 8 and header.shape == film.shape:
+        if header.bits_allocated != 8:
+            crops += 1
+        elif header.shape == film.shape:
             return path
-        fits = f"found {header.bits_allocated} bits of {header.shape}" + (
-            "" if header.bits_allocated == 8 else ", a crop"
-        )
-        fault = cases.DataError(
-            path, f"expected a mask of 8 bits of the film's {film.shape} rows and columns, {fits}"
-        )
-    raise fault
+        else:
+            faults.append(cases.DataError(path, f"the mask is {header.shape}, its film {film.shape} (rows, columns)"))
+    place = tree.locate(row.fields[tables.MASK])
+    raise faults[0] if faults else cases.DataError(place, f"no mask (8 bits) there, {crops} other file(s) of its row")
 
 
 def _lesion(tree: _Tree, row: tables.Row, film: dicom.Header) -> cases.Lesion:
@@ -254,7 +245,7 @@ class _Film:
         return f"{self.table.prefix}_{self.view.patient_id}_{self.view.side}_{self.view.projection}"
 
     def write(self, lesions: Sequence[cases.Lesion]) -> list[dict[str, str]]:
-        path = self.path(self.folder, "film", 0)
+        path = tables.film_path(self.folder)
         self.save(path, self.pixels, "full mammogram images")
         own = [lesion.attributes.get("abnormality id", "") for lesion in lesions]
         numbers = own if all(own) and len(set(own)) == len(own) else [str(i) for i in range(1, len(lesions) + 1)]
@@ -262,9 +253,6 @@ class _Film:
             {tables.IMAGE: path, **self.write_lesion(one, number)}
             for one, number in zip(lesions, numbers, strict=True)
         ]
-
-    def path(self, folder: str, series: str, number: int) -> str:
-        return f"{folder}/{dicom.uid(folder)}/{dicom.uid(folder, series)}/{number:06d}.dcm"
 
     def save(self, path: str, pixels: np.ndarray, description: str) -> None:
         folder, study, series, _ = path.split("/")
@@ -283,7 +271,7 @@ class _Film:
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         crop = self.pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         folder = f"{self.folder}_{number}"
-        crop_path, mask_path, swapped = self.lesion_paths(folder)
+        crop_path, mask_path, swapped = self.table.lesion_paths(folder)
         self.save(mask_path if swapped else crop_path, crop, "cropped images")
         self.save(crop_path if swapped else mask_path, mask.astype(np.uint8) * np.uint8(255), "ROI mask images")
         return {
@@ -298,14 +286,3 @@ class _Film:
             tables.CROP: crop_path,
             tables.MASK: mask_path,
         }
-
-    def lesion_paths(self, folder: str) -> tuple[str, str, bool]:
-        """Where the table says that crop and mask lie, and whether each lies in the other's place."""
-        draw = hashlib.sha256(folder.encode()).digest()
-        swapped, split = (int.from_bytes(draw[i : i + 4], "big") / 2**32 for i in (0, 4))
-        mass = self.table.kind == "mass"
-        if split < self.table.split:
-            paths = self.path(folder, "crop", 0), self.path(folder, "mask", 0)
-        else:
-            paths = self.path(folder, "both", 0 if mass else 1), self.path(folder, "both", 1 if mass else 0)
-        return *paths, swapped < self.table.swapped

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import TypeVar
 import pandas as pd
 
 from mammo_tf import cases
+from mammo_tf.datasets import dicom
 
 IMAGE, CROP, MASK = PATHS = ("image file path", "cropped image file path", "ROI mask file path")
 OWN = {"mass": ("mass shape", "mass margins"), "calcification": ("calc type", "calc distribution")}
@@ -59,6 +61,26 @@ class Table:
     def attributes(self) -> tuple[str, ...]:
         """The columns that a lesion keeps as its attributes."""
         return ("abnormality id", *OWN[self.kind], "assessment", "subtlety")
+
+    def lesion_paths(self, folder: str) -> tuple[str, str, bool]:
+        """Where a written row says that crop and mask lie, and whether each lies in the other's place."""
+        draw = hashlib.sha256(folder.encode()).digest()
+        swapped, split = (int.from_bytes(draw[i : i + 4], "big") / 2**32 for i in (0, 4))
+        if split < self.split:
+            paths = _path(folder, "crop", 0), _path(folder, "mask", 0)
+        else:
+            first, second = _path(folder, "both", 0), _path(folder, "both", 1)
+            paths = (first, second) if self.kind == "mass" else (second, first)
+        return *paths, swapped < self.swapped
+
+
+def film_path(folder: str) -> str:
+    """Where the film of a folder lies."""
+    return _path(folder, "film", 0)
+
+
+def _path(folder: str, series: str, number: int) -> str:
+    return f"{folder}/{dicom.uid(folder)}/{dicom.uid(folder, series)}/{number:06d}.dcm"
 
 
 TABLES = (

@@ -1,9 +1,9 @@
 """From attenuation to stored pixels: exposure, quantum noise, blur, then digitised film or a digital detector.
 
 With A the attenuation, E = exp(A_ref - A) is the exposure behind the breast, 1 where the automatic exposure control
-looks. Each pixel counts N E photons (Poisson, here in its Gaussian limit), blurred by the focal spot. Film then follows
-its characteristic curve, OD = OD_max / (1 + E^-gamma), and is digitised with dark background; a digital detector takes
--log E, evens out the thickness towards the skin and windows the rest.
+looks. A pixel counts N E photons (Poisson, here in its Gaussian limit), blurred by the focal spot. Film then follows
+its characteristic curve, OD = OD_max / (1 + E^-gamma), and is digitised with dark background; a digital detector
+takes -log E, evens out the thickness towards the skin and windows the rest.
 
     pixels = acquire(tissue, exposure, grid, np.random.default_rng(0), bits=16)
 """
@@ -87,14 +87,14 @@ def _digital(log_exposure: np.ndarray, tissue: phantom_anatomy.Tissue) -> np.nda
     return np.where(tissue.skin_mm > 0, np.maximum(sharp, 0.02), 0)
 
 
-def burn_in(pixels: np.ndarray, marker: str, spacing_mm: float) -> None:
-    """Writes the marker into the upper corner away from the chest wall, which here is on the left, in place.
-
-    The letters come out mirrored where the caller mirrors the view afterwards, so it is called on the final frame
-    with the chest wall's side as part of the text's place.
-    """
+def burn_in(pixels: np.ndarray, marker: str, spacing_mm: float, *, left: bool) -> None:
+    """Writes the marker into the upper left or right corner, in place; letters are about 7 mm high."""
+    if not marker:
+        return
     height = max(8.0, 7 / spacing_mm)
-    font, scale = cv2.FONT_HERSHEY_SIMPLEX, height / 22
-    (width, _), _ = cv2.getTextSize(marker, font, scale, 1)
-    at = pixels.shape[1] - width - round(height / 2), round(1.6 * height)
-    cv2.putText(pixels, marker, at, font, scale, 0.9 * float(pixels.max()), max(1, round(0.5 / spacing_mm)))
+    font, scale, stroke = cv2.FONT_HERSHEY_SIMPLEX, height / 22, max(1, round(0.6 / spacing_mm))
+    (width, _), _ = cv2.getTextSize(marker, font, scale, stroke)
+    ink = np.zeros(pixels.shape, np.uint8)
+    column = round(height / 2) if left else pixels.shape[1] - width - round(height / 2)
+    cv2.putText(ink, marker, (column, round(1.6 * height)), font, scale, 255, stroke, cv2.LINE_AA)
+    pixels[ink > 127] = 0.9 * pixels.max()

@@ -78,7 +78,7 @@ class Outline:
         if self.muscle is None:
             return np.where(down > 0, lower, self._arc(down / self.above))
         rise = np.clip(-down / self.above, 0, 1)
-        upper = self.axilla + (self.depth - self.axilla) * np.cos(np.pi / 2 * rise**1.2) ** 2
+        upper = self.axilla + (self.depth - self.axilla) * np.cos(np.pi / 2 * rise) ** 1.5
         return np.where(down > 0, lower, upper)
 
     def _arc(self, u: np.ndarray) -> np.ndarray:
@@ -115,7 +115,7 @@ def anatomy(rng: np.random.Generator, density: str, field_mm: tuple[float, float
     level = field_mm[0] * rng.uniform(0.54, 0.62)
     below = min(half * rng.uniform(0.75, 1.0), field_mm[0] * 0.97 - level)
     muscle = scale * rng.uniform(35, 65), level * rng.uniform(0.7, 0.95)
-    axilla = muscle[0] + scale * rng.uniform(8, 25)
+    axilla = muscle[0] + scale * rng.uniform(12, 35)
     mlo = Outline(depth * rng.uniform(1.0, 1.12), level, level, below, axilla, muscle, power)
     return Anatomy(rng.uniform(35, 65), density, cc, mlo)
 
@@ -146,9 +146,7 @@ def power_law(
 
 
 @functools.lru_cache(maxsize=8)
-def _filter(
-    size: tuple[int, int], spacing_mm: float, band_mm: tuple[float, float], stretch: float
-) -> np.ndarray:
+def _filter(size: tuple[int, int], spacing_mm: float, band_mm: tuple[float, float], stretch: float) -> np.ndarray:
     fy = scipy.fft.fftfreq(size[0], spacing_mm)[:, None]
     fx = scipy.fft.rfftfreq(size[1], spacing_mm)[None, :] * stretch
     f2 = fx**2 + fy**2
@@ -173,8 +171,9 @@ def attenuation(breast: Anatomy, outline: Outline, grid: Grid, rng: np.random.Ge
     thickness = _thickness_cm(skin, breast.thickness_mm)
     gland = _glandular(breast, outline, grid, skin, rng)
     if outline.muscle is not None:
-        muscle = scipy.special.expit((1 - x / outline.muscle[0] - y / outline.muscle[1]) * 40).astype(np.float32)
-        gland += muscle * (0.8 - 0.8 * gland)
+        inward = 1 - x / outline.muscle[0] - y / outline.muscle[1]
+        muscle = scipy.special.expit(inward * 40).astype(np.float32)
+        gland += muscle * (0.45 + 0.15 * np.maximum(inward, 0) - 0.55 * gland)
     total = thickness * (MU_ADIPOSE + (MU_GLANDULAR - MU_ADIPOSE) * gland)
     total += np.float32(0.25) * np.exp(-((skin / 1.4) ** 2)) * (skin > 0)
     return Tissue(total, thickness, skin)
@@ -185,7 +184,7 @@ def skin_distance(outline: Outline, grid: Grid) -> np.ndarray:
     x, y = grid.axes()
     inside = (x < outline.edge(y)).astype(np.uint8)
     nipple = outline.nipple[0] / grid.spacing_mm, outline.nipple[1] / grid.spacing_mm
-    cv2.circle(inside, (round(nipple[0]), round(nipple[1])), max(1, round(4 / grid.spacing_mm)), 1, -1)
+    cv2.circle(inside, (round(nipple[0]), round(nipple[1])), max(1, round(3 / grid.spacing_mm)), 1, -1)
     pad = round(30 / grid.spacing_mm)
     above = 0 if outline.muscle is None else pad
     inside = cv2.copyMakeBorder(inside, above, 0, pad, 0, cv2.BORDER_REPLICATE)
@@ -204,13 +203,16 @@ def _glandular(
     """The glandular fraction in [0, 1]: lobes behind the nipple, strands between them, ducts and vessels."""
     x, y = grid.axes()
     lumps = power_law(rng, grid.shape, grid.spacing_mm)
-    web = power_law(rng, grid.shape, grid.spacing_mm, (1.2, 14.0), 1.8)
+    web = power_law(rng, grid.shape, grid.spacing_mm, (1.0, 25.0), 2.0)
     disc = 1 - ((x - 0.52 * outline.depth) / (0.55 * outline.depth)) ** 2
     disc = disc - ((y - outline.level) / (0.75 * outline.below)) ** 2
-    lobes = scipy.special.expit((1.6 * disc + 1.1 * lumps + _LOBES[breast.density]) * 2.2)
+    coarse = cv2.GaussianBlur(lumps, (0, 0), 2.0 / grid.spacing_mm)
+    lobes = scipy.special.expit(2.0 * (1.5 * disc + 1.1 * coarse + 0.35 * web + _LOBES[breast.density]))
     lobes *= np.clip(skin / 12 - 0.4, 0, 1)
-    strands = np.exp(-((web / 0.16) ** 2)) * scipy.special.expit(2 * np.roll(lumps, grid.height // 2, axis=0))
-    fraction = 0.08 + lobes * (0.5 + 0.1 * lumps) + 0.035 * web + 0.1 * strands
+    smooth = cv2.GaussianBlur(web, (0, 0), 1.6 / grid.spacing_mm)
+    strands = np.exp(-((smooth / (0.15 * smooth.std())) ** 2))  # zero crossings of a smooth field: arcs of even width
+    strands *= scipy.special.expit(3 * np.roll(coarse, grid.height // 2, axis=0))
+    fraction = 0.10 + lobes * (0.45 + 0.10 * lumps + 0.07 * web) + 0.02 * web + 0.13 * strands
     return np.clip(fraction + 0.16 * _lines(outline, grid, rng), 0, 1).astype(np.float32)
 
 
@@ -228,7 +230,13 @@ def _lines(outline: Outline, grid: Grid, rng: np.random.Generator) -> np.ndarray
 
 
 def _stroke(
-    canvas: np.ndarray, start: tuple, angle: float, reach: float, rng: np.random.Generator, spacing: float, width: float
+    canvas: np.ndarray,
+    start: tuple,
+    angle: float,
+    reach: float,
+    rng: np.random.Generator,
+    spacing: float,
+    width: float,
 ) -> None:
     """A winding line of `reach` mm; lines thinner than a pixel are drawn fainter instead."""
     turns = angle + np.cumsum(rng.normal(0, 0.12, 24))

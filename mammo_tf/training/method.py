@@ -11,6 +11,7 @@ a GPU, and for strict bits on a CPU, the caller switches on `tf.config.experimen
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import logging
 import warnings
@@ -69,7 +70,11 @@ class Fitted:
         if tuple(arrays.ids) != wanted:
             raise cases.MammoError(f"prediction: {len(wanted)} examples asked for, {len(arrays.ids)} loaded")
         dataset = self.pipeline.evaluate(arrays, self.normalizer)
-        return scoring.softmax(scoring.predict(scoring.make_scorer(self.model), dataset))
+        return scoring.softmax(scoring.predict(self._scorer, dataset))
+
+    @functools.cached_property
+    def _scorer(self) -> Callable[[Any], Any]:
+        return scoring.make_scorer(self.model)
 
     def save(self, folder: Path) -> Path:
         """Writes the model as `model.keras` into the folder and returns its path.

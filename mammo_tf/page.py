@@ -9,6 +9,7 @@ import base64
 import html
 import itertools
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,7 +31,8 @@ h1 { margin-bottom: .2rem } h2 { margin-top: 2.5rem; border-bottom: 1px solid va
 th, td { padding: .25rem .6rem; text-align: left; border-bottom: 1px solid var(--line); white-space: nowrap }
 th { position: sticky; top: 0; background: Canvas } .note { font-size: .87em; opacity: .8; max-width: 75rem }
 pre { background: var(--soft); padding: .5rem .8rem; overflow-x: auto } figure { margin: 0 }
-.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(310px, 1fr)); gap: .8rem }
+.figures { display: grid; grid-template-columns: repeat(4, 1fr); gap: .8rem; align-items: end }
+.double { grid-column: span 2 }
 figcaption { font-size: .85em; opacity: .8 } img { width: 100%; background: #fff; border-radius: 4px }
 """
 
@@ -64,9 +66,14 @@ def _section(section: report.Section) -> Iterable[str]:
 def _table(table: report.Table) -> str:
     head = "".join(f"<th>{html.escape(name)}</th>" for name in table.columns)
     rows = "".join("<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in row) + "</tr>" for row in table.rows)
-    notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in table.notes)
+    notes = "".join(f'<p class="note">{_inline(note)}</p>' for note in table.notes)
     whole = f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     return f"<h3>{html.escape(table.title)}</h3>{whole}{notes}"
+
+
+def _inline(note: str) -> str:
+    """A note's Markdown as HTML: `code`, and escaped stars."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(note)).replace("\\*", "*")
 
 
 def _comparison(found: Sequence[records.Record]) -> Iterable[str]:
@@ -97,10 +104,15 @@ def _run(record: records.Record) -> Iterable[str]:
         return
     yield f"<h3>{html.escape(record.run)}, {html.escape(record.protocol)}, seed {record.seed}</h3>"
     images = "".join(
-        f"<figure>{_image(path.read_bytes(), caption)}<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f"<figure{_span(path)}>{_image(path.read_bytes(), caption)}<figcaption>{caption}</figcaption></figure>"
         for path, caption in pictures
     )
     yield f'<div class="figures">{images}</div>'
+
+
+def _span(path: pathlib.Path) -> str:
+    """Curves and saliency montages are twice as wide as the rest."""
+    return "" if path.name in ("roc.png", "confusion.png") else ' class="double"'
 
 
 def _image(png: bytes, alt: str) -> str:

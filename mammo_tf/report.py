@@ -59,8 +59,8 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def with_interval(estimate: intervals.Estimate | None) -> str:
-    """`0.812 [0.771, 0.850]`, and the mark of an interval that cannot be trusted."""
-    if estimate is None:
+    """`0.812 [0.771, 0.850]`, with a star where the interval cannot be trusted; `n/a` for what is not defined."""
+    if estimate is None or math.isnan(estimate.value):
         return "n/a"
     mark = "*" if "few" in estimate.method or "degenerate" in estimate.method else ""
     return f"{number(estimate.value)}{mark} [{number(estimate.low)}, {number(estimate.high)}]"
@@ -124,10 +124,11 @@ def _majority_rows(group: Sequence[records.Record]) -> list[list[str]]:
 
 
 def _measured_notes(group: Sequence[records.Record]) -> list[str]:
-    methods = sorted(
-        {f"{name}: {e.method}" for r in group for name, e in r.metrics.items() if name in ("accuracy", "auc")}
-    )
-    notes = [f"95 % intervals ({'; '.join(methods)}). Threshold 0.5."]
+    shown = [(name, r.metrics[name].method) for r in group for name in ("accuracy", "auc")]
+    methods = sorted({f"{name}: {method.split(';')[0]}" for name, method in shown})
+    notes = [f"95 % intervals; {'; '.join(methods)}. Threshold 0.5."]
+    if any("*" in with_interval(e) for r in group for e in r.metrics.values()):
+        notes.append("\\*: fewer than 20 patients of a class, or nothing varies: the interval is not to be trusted.")
     weights = sorted({f"`{r.run}` {r.weights}" for r in group if r.weights != "scratch"})
     if weights:
         notes.append("Starting weights: " + ", ".join(weights) + ".")
@@ -161,13 +162,12 @@ def gap_table(group: Sequence[records.Record]) -> Table | None:
         published, honest = (by_protocol.get((run, name, seed)) for name in ("as_published", "honest"))
         if published and honest:
             rows.append([run, number(seed), *_gap_row(published, honest)])
-    columns = ["run", "seed", "accuracy gap", "AUC gap", "of it: best epoch over last (as_published)"]
-    columns += ["validation over test (honest)", "siblings in training (as_published)", "patients in training"]
+    columns = ["run", "seed", "accuracy gap", "AUC gap", "best - last", "val - test", "siblings", "same patient"]
     notes = [
         "Gap = as_published - honest; interval: MOVER of two 95 % intervals, taken as independent.",
-        "Best epoch over last: what choosing the epoch on the reported part adds. Validation over test: what the same "
-        "choice costs when it is made on a part of its own. Siblings: share of the reported crops whose ROI also has a "
-        "crop in training.",
+        "best - last (as_published): accuracy that choosing the epoch on the reported part adds to the last epoch's. "
+        "val - test (honest): what the same choice promises on validation and does not keep on test. siblings, same "
+        "patient (as_published): share of the reported crops whose ROI, or patient, also has a crop in training.",
     ]
     return Table("The gap between the protocols", columns, rows, notes) if rows else None
 
@@ -286,7 +286,7 @@ def text(table: Table) -> str:
     grid = [list(map(str, table.columns)), *[list(map(str, row)) for row in table.rows]]
     widths = [max(len(row[i]) for row in grid) for i in range(len(table.columns))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in grid]
-    return "\n".join([table.title, *lines, *table.notes])
+    return "\n".join([table.title, *lines, *(note.replace("\\*", "*") for note in table.notes)])
 
 
 def comparison_text(found: compare.Comparison, first: Any, second: Any) -> str:

@@ -27,7 +27,7 @@ from mammo_tf.datasets import dicom
 NAME = "cbis_ddsm"
 ALGORITHM_VERSION = 1  # of the writer
 read_csv = tables.read_csv
-_HEADERS_AT_ONCE = 4  # threads: they hide the latency of a slow disk, more only contend for the interpreter
+_HEADERS_AT_ONCE = 2  # threads: they hide the latency of a disk; more only contend for the interpreter
 _FOLDER = re.compile(r"(Mass|Calc)-(Training|Test)_.+")
 
 

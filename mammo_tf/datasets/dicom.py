@@ -14,6 +14,7 @@ import hashlib
 import os
 import pathlib
 import struct
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -88,55 +89,54 @@ def read_header(path: str | os.PathLike[str]) -> Header:
 
 
 def _header(path: Any, data: pydicom.FileDataset, file: BinaryIO) -> Header:
-    _check_syntax(path, data)
-    for kept, reason in _rules(data):
-        if not kept:
-            raise cases.DataError(path, reason)
-    header = Header(
-        path=str(path),
-        rows=int(data.Rows),
-        columns=int(data.Columns),
-        bits_allocated=int(data.BitsAllocated),
-        bits_stored=int(data.BitsStored),
-        photometric=str(data.PhotometricInterpretation),
-        spacing_mm=_spacing(data),
-        syntax=str(data.file_meta.TransferSyntaxUID),
-        offset=0,
-    )
-    return dataclasses.replace(header, offset=_offset(header, file))
-
-
-def _check_syntax(path: Any, data: pydicom.FileDataset) -> None:
     syntax = data.file_meta.get("TransferSyntaxUID")
     if syntax is None:
         raise cases.DataError(path, "no transfer syntax in the file's header")
     if syntax not in _SYNTAXES:
         raise cases.DataError(path, f"unsupported transfer syntax {syntax.name} ({syntax}): only uncompressed pixels")
-    if missing := [name for name in _REQUIRED if data.get(name) is None]:
+    fields = {element.keyword: element.value for element in data}
+    if missing := [name for name in _REQUIRED if fields.get(name) is None]:
         raise cases.DataError(path, f"not an image: no {', '.join(missing)} in its header")
+    for kept, reason in _rules(fields):
+        if not kept:
+            raise cases.DataError(path, reason)
+    header = Header(
+        path=str(path),
+        rows=int(fields["Rows"]),
+        columns=int(fields["Columns"]),
+        bits_allocated=int(fields["BitsAllocated"]),
+        bits_stored=int(fields["BitsStored"]),
+        photometric=str(fields["PhotometricInterpretation"]),
+        spacing_mm=_spacing(fields),
+        syntax=str(syntax),
+        offset=0,
+    )
+    return dataclasses.replace(header, offset=_offset(header, file))
 
 
-def _rules(data: pydicom.FileDataset) -> list[tuple[bool, str]]:
-    samples, frames = int(data.get("SamplesPerPixel") or 1), int(data.get("NumberOfFrames") or 1)
-    allocated, stored, gray = data.BitsAllocated, data.BitsStored, data.PhotometricInterpretation
-    high = data.get("HighBit", stored - 1)
+def _rules(fields: Mapping[str, Any]) -> list[tuple[bool, str]]:
+    """What must hold for the pixels to be read, each with the message that says it does not."""
+    samples, frames = int(fields.get("SamplesPerPixel") or 1), int(fields.get("NumberOfFrames") or 1)
+    rows, columns, gray = fields["Rows"], fields["Columns"], fields["PhotometricInterpretation"]
+    allocated, stored = fields["BitsAllocated"], fields["BitsStored"]
+    high = fields.get("HighBit", stored - 1)
     return [
         (gray in _GRAY and samples == 1, f"expected gray pixels, found {gray} with {samples} sample(s) a pixel"),
         (frames == 1, f"expected one frame, found {frames}"),
         (allocated in (8, 16), f"expected 8 or 16 bits allocated, found {allocated}"),
-        (not data.get("PixelRepresentation"), "expected unsigned pixels, found signed ones"),
+        (not fields.get("PixelRepresentation"), "expected unsigned pixels, found signed ones"),
         (1 <= stored <= allocated, f"expected 1 to {allocated} bits stored, found {stored}"),
         (high == stored - 1, f"expected the high bit to be {stored - 1}, found {high}"),
         (
-            0 < data.Rows * data.Columns <= MAX_PIXELS,
-            f"absurd size of {data.Rows} rows and {data.Columns} columns (at most {MAX_PIXELS:,} pixels)",
+            0 < rows * columns <= MAX_PIXELS,
+            f"absurd size of {rows} rows and {columns} columns (at most {MAX_PIXELS:,} pixels)",
         ),
     ]
 
 
-def _spacing(data: pydicom.FileDataset) -> float | None:
+def _spacing(fields: Mapping[str, Any]) -> float | None:
     for name in _SPACINGS:
-        pair = data.get(name)
+        pair = fields.get(name)
         if pair is not None and len(pair) == 2:
             row, column = (float(value) for value in pair)
             square = row > 0 and abs(row - column) <= 0.01 * row

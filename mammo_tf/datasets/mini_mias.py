@@ -1,8 +1,8 @@
 """mini-MIAS: 322 oblique films at 200 um, lesions marked by circles; reader and writer (Suckling et al. 1994).
 
 `Info.txt` holds a prose head and then a row a lesion: image, background tissue, class, severity, x, y (counted from
-the bottom), radius. Neighbouring numbers (1-2, 3-4, ...) are the breasts of one woman: the even one is the left, as note
-1 of `Info.txt` has it, which agrees with the films (the chest wall of the odd ones lies on the right of the image).
+the bottom), radius. Neighbouring numbers (1-2, 3-4, ...) are the breasts of one woman: the even one is the left, as
+note 1 of `Info.txt` has it; the films agree (the chest wall of the odd ones lies on the right of the image).
 
     dataset = mini_mias.read(pathlib.Path("mini_mias"))
 """

@@ -1,6 +1,8 @@
 """Binary PGM ("P5"), the gray images of Netpbm, 8 or 16 bits: header, pixels, writer.
 
-pixels = pgm.read_pixels("mdb001.pgm")   # (H, W); a memory map where the file allows it
+A header is "P5", columns, rows and the largest value allowed; comments run from "#" to the end of the line.
+
+    pixels = pgm.read_pixels("mdb001.pgm")   # (H, W); a memory map where the file allows it
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ def patient(spec: PhantomSpec, index: int) -> Patient:
 def _breast(spec: PhantomSpec, rng: np.random.Generator, side: contract.Side, density: str, called: bool) -> Breast:
     field = spec.height * spec.spacing_mm, spec.width * spec.spacing_mm
     anatomy = phantom_anatomy.anatomy(rng, density, field)
-    projections = [p for p in _PROJECTIONS if p is not _missing(rng)]
+    missing = _missing(rng)
     findings: list[phantom_lesions.Finding] = []
     places: list[list[tuple[float, float]]] = []
     for _ in range(int(rng.choice(3, p=LESIONS))):
@@ -159,7 +159,7 @@ def _breast(spec: PhantomSpec, rng: np.random.Generator, side: contract.Side, de
     views = []
     for i, projection in enumerate(_PROJECTIONS):
         exposure = _exposure(spec, rng, anatomy, side, projection)
-        if projection in projections:
+        if projection is not missing:
             views.append(ViewTruth(projection, tuple(c[i] for c in places), exposure))
     return Breast(side, anatomy, tuple(_as_drawn(spec, f) for f in findings), tuple(views))
 
@@ -281,7 +281,8 @@ class Pixels:
         pixels = phantom_acquisition.acquire(tissue, view.exposure, spec.grid, rng, spec.stored_bits)
         right = breast.side is contract.Side.RIGHT
         pixels = np.ascontiguousarray(pixels[:, ::-1]) if right else pixels
-        phantom_acquisition.burn_in(pixels, view.exposure.marker, spec.spacing_mm, left=right)
+        gray = round(0.9 * (2**spec.stored_bits - 1))  # never the image's own maximum: that may be the lesion's
+        phantom_acquisition.burn_in(pixels, view.exposure.marker, spec.spacing_mm, gray=gray, left=right)
         return pixels
 
 

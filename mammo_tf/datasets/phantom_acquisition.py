@@ -87,8 +87,8 @@ def _digital(log_exposure: np.ndarray, tissue: phantom_anatomy.Tissue) -> np.nda
     return np.where(tissue.skin_mm > 0, np.maximum(sharp, 0.02), 0)
 
 
-def burn_in(pixels: np.ndarray, marker: str, spacing_mm: float, *, left: bool) -> None:
-    """Writes the marker into the upper left or right corner, in place; letters are about 7 mm high."""
+def burn_in(pixels: np.ndarray, marker: str, spacing_mm: float, *, gray: int, left: bool) -> None:
+    """Writes the marker into the upper left or right corner, in `gray`, in place; letters are about 7 mm high."""
     if not marker:
         return
     height = max(8.0, 7 / spacing_mm)
@@ -97,4 +97,4 @@ def burn_in(pixels: np.ndarray, marker: str, spacing_mm: float, *, left: bool) -
     ink = np.zeros(pixels.shape, np.uint8)
     column = round(height / 2) if left else pixels.shape[1] - width - round(height / 2)
     cv2.putText(ink, marker, (column, round(1.6 * height)), font, scale, 255, stroke, cv2.LINE_AA)
-    pixels[ink > 127] = 0.9 * pixels.max()
+    pixels[ink > 127] = gray

@@ -22,6 +22,8 @@ from mammo_tf import cases
 SPICULATED_FROM = 5  # radial strands from which a reader speaks of a spiculated margin
 _PLAIN_IRREGULARITY = 0.05
 _SPECK_CONTRAST = 2.5
+_LOOSE = 1.14  # annotated radius over the radius of the core, on average
+_MEAN_INSIDE = 0.69  # what a smooth mass adds to the annotated ellipse on average, over its contrast
 _REACH = 2.4  # half side of the drawn window, in radii
 
 
@@ -70,7 +72,7 @@ def finding(rng: np.random.Generator, kind: str, pathology: cases.Pathology, dee
         kind=kind,
         pathology=pathology,
         radius_mm=float(rng.uniform(4, 10)),
-        contrast=float((0.30 + 0.08 * subtlety) * rng.uniform(0.6, 1.4)),
+        contrast=float((0.20 + 0.065 * subtlety) * rng.uniform(0.6, 1.4)),
         edge_mm=float(rng.uniform(0.4, 0.9)),
         aspect=float(rng.uniform(1.0, 1.4)),
         parts=parts,
@@ -82,11 +84,11 @@ def finding(rng: np.random.Generator, kind: str, pathology: cases.Pathology, dee
 
 
 def _signs(rng: np.random.Generator, parts: int, malignant: bool) -> int:
-    """Nearly all parts in malignancy, but few in one of seven; hardly any in benign lesions, some in one of ten."""
+    """Nearly all parts in malignancy, but few in one of six; hardly any in benign lesions, some in one of eight."""
     typical, share = rng.random(), rng.random()
     if malignant:
-        return round(parts * (0.75 + 0.25 * share if typical > 0.14 else 0.15 + 0.25 * share))
-    return round(parts * (0.18 * share if typical > 0.10 else 0.2 + 0.2 * share))
+        return round(parts * (0.75 + 0.25 * share if typical > 0.16 else 0.15 + 0.25 * share))
+    return round(parts * (0.18 * share if typical > 0.12 else 0.2 + 0.2 * share))
 
 
 def plain(lesion: Finding) -> Finding:
@@ -162,7 +164,7 @@ def outline(
     window, x, y = _window(shape, centre_mm, lesion.annotated_mm + 1, spacing_mm)
     angle = rng.uniform(0, np.pi)
     hand = rng.spawn(1)[0]
-    loose = hand.uniform(1.08, 1.2)
+    loose = hand.uniform(_LOOSE - 0.06, _LOOSE + 0.06)
     turn = np.arctan2(y, x)
     wobble = 1 + 0.03 * np.cos(2 * turn + hand.uniform(0, 6.3)) + 0.03 * np.cos(3 * turn + hand.uniform(0, 6.3))
     mask[window] = _elliptic(x, y, angle, lesion.aspect) <= lesion.radius_mm * loose * wobble
@@ -199,7 +201,9 @@ def _mass(lesion: Finding, x: np.ndarray, y: np.ndarray, spacing_mm: float, rng:
     rim = lesion.radius_mm * (1 + 1.41 * lesion.irregularity * rim) / np.sqrt(1 + lesion.irregularity**2)
     core = scipy.special.expit((rim - radius) / np.float32(0.6 * np.hypot(lesion.edge_mm, 0.4 * spacing_mm)))
     core *= 0.7 + 0.3 * np.sqrt(np.clip(1 - (radius / rim) ** 2, 0, None))
-    return np.float32(lesion.contrast) * np.maximum(core, _strands(lesion, x, y, spacing_mm, rng))
+    drawn = np.maximum(core, _strands(lesion, x, y, spacing_mm, rng))
+    # Lobes and strands leave the annotated ellipse by different amounts: the mean in it is made the same for all.
+    return np.float32(lesion.contrast * _MEAN_INSIDE) / drawn[radius <= _LOOSE * lesion.radius_mm].mean() * drawn
 
 
 def _strands(

@@ -215,7 +215,8 @@ def _keep(options: argparse.Namespace) -> None:
         folder = options.results / record.paper
         folder.mkdir(parents=True, exist_ok=True)
         records.save(dataclasses.replace(record, folder=""), folder / f"{record.label}.json")
-        shutil.copyfile(pathlib.Path(record.folder) / "predictions.csv", folder / f"{record.label}.csv")
+        if record.dataset_kind == "phantom":  # labels of real data are not ours to pass on
+            shutil.copyfile(pathlib.Path(record.folder) / "predictions.csv", folder / f"{record.label}.csv")
         print(folder / f"{record.label}.json")
 
 

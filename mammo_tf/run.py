@@ -11,6 +11,7 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import logging
+import os
 import pathlib
 import shutil
 import time
@@ -182,7 +183,7 @@ def execute(run: Run, settings: Settings) -> records.Record:
         **_facts(run, settings, dataset, digest),
         **measure.of_split(run.protocol, parts),
         **measured,
-        problems=[dataclasses.asdict(p) for p in (*dataset.problems, *problems, *getattr(fitted, "problems", ()))],
+        problems=_listed((*dataset.problems, *problems, *getattr(fitted, "problems", ())), dataset.root),
         claims=claims,
         **artifacts.circumstances(started),
         folder=str(folder),
@@ -201,21 +202,27 @@ def open_data(run: Run, settings: Settings) -> cases.Dataset:
 
 def _readable(examples: Sequence[cases.Example], problems: Sequence[cases.Problem], *, strict: bool) -> Selection:
     """Leaves out examples whose pixels cannot be read, before the split, so that none fails half-way through."""
+    files = {view.path or view.id: view for example in examples for view in example.views}
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        faults = list(pool.map(_fault, examples))
-    if strict and (first := next((fault for fault in faults if fault), None)):
+        faults = {path: fault for path, fault in zip(files, pool.map(_fault, files.values()), strict=True) if fault}
+    if strict and (first := next(iter(faults.values()), None)):
         raise cases.DataError(first.path, first.reason)
-    good = tuple(example for example, fault in zip(examples, faults, strict=True) if not fault)
-    return good, (*problems, *(fault for fault in faults if fault))
+    good = tuple(e for e in examples if not any((view.path or view.id) in faults for view in e.views))
+    return good, (*problems, *faults.values())
 
 
-def _fault(example: cases.Example) -> cases.Problem | None:
+def _fault(view: cases.View) -> cases.Problem | None:
     try:
-        for view in example.views:
-            view.pixels()
+        view.pixels()
     except cases.DataError as error:
         return cases.Problem(error.path, error.reason)
     return None
+
+
+def _listed(problems: Sequence[cases.Problem], root: str) -> list[dict[str, str]]:
+    """Problems as a record holds them: paths from the dataset's folder on, so that none of a machine is published."""
+    strip = f"{root.rstrip(os.sep)}{os.sep}"
+    return [{"path": p.path.removeprefix(strip), "reason": p.reason.replace(strip, "")} for p in problems]
 
 
 def _folder(run: Run, settings: Settings, dataset: cases.Dataset, digest: str) -> pathlib.Path:
@@ -295,7 +302,8 @@ def _facts(run: Run, settings: Settings, dataset: cases.Dataset, digest: str) ->
 def _weights_name(run: Run, settings: Settings) -> str:
     if run.pretrained is None:
         return "scratch"
-    return {"phantom": "phantom_standin", None: "imagenet"}.get(settings.weights, settings.weights)
+    names = {"phantom": "phantom_standin", None: "imagenet", "imagenet": "imagenet"}
+    return names.get(settings.weights) or pathlib.Path(settings.weights).name
 
 
 def _weights_digest(name: str | None) -> str:

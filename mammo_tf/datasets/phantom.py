@@ -30,7 +30,8 @@ LESIONS = (0.10, 0.78, 0.12)  # chances of 0, 1, 2 lesions in a breast
 WITHOUT_CALLBACK = 0.12  # of the patients: never called back, so all they have is benign
 MALIGNANT = {"mass": 0.46, "calcification": 0.36}  # of all lesions of the kind
 MARKED = 0.35  # of the views
-_TRUTH, _IMAGE, _LESION = range(3)  # streams of random numbers
+_TRUTH, _CC, _MLO, _REPORT = range(4)  # streams of random numbers of a patient
+_IMAGE, _LESION = range(2)  # and of each of her views
 _PROJECTIONS = (contract.Projection.CC, contract.Projection.MLO)
 
 
@@ -146,21 +147,20 @@ def _breast(spec: PhantomSpec, rng: np.random.Generator, side: contract.Side, de
     anatomy = phantom_anatomy.anatomy(rng, density, field)
     missing = _missing(rng)
     findings: list[phantom_lesions.Finding] = []
-    places: list[list[tuple[float, float]]] = []
+    taken: dict[contract.Projection, list[tuple[float, float, float]]] = {p: [] for p in _PROJECTIONS}
     for _ in range(int(rng.choice(3, p=LESIONS))):
         lesion = _finding(spec, rng, anatomy, called)
-        centres = [
-            _place(rng, lesion, anatomy.outline(p), findings, [c[i] for c in places])
-            for i, p in enumerate(_PROJECTIONS)
-        ]
+        radius = lesion.annotated_mm + 2
+        centres = [anatomy.outline(p).place(rng, lesion.distance_mm, radius, taken[p]) for p in _PROJECTIONS]
         if None not in centres:
             findings.append(lesion)
-            places.append(centres)
+            for projection, centre in zip(_PROJECTIONS, centres, strict=True):
+                taken[projection].append((*centre, radius))
     views = []
-    for i, projection in enumerate(_PROJECTIONS):
+    for projection in _PROJECTIONS:
         exposure = _exposure(spec, rng, anatomy, side, projection)
         if projection is not missing:
-            views.append(ViewTruth(projection, tuple(c[i] for c in places), exposure))
+            views.append(ViewTruth(projection, tuple(c[:2] for c in taken[projection]), exposure))
     return Breast(side, anatomy, tuple(_as_drawn(spec, f) for f in findings), tuple(views))
 
 
@@ -184,27 +184,6 @@ def _finding(
 def _as_drawn(spec: PhantomSpec, lesion: phantom_lesions.Finding) -> phantom_lesions.Finding:
     shown = spec.spicules if lesion.kind == "mass" else spec.cluster_shape
     return lesion if shown else phantom_lesions.plain(lesion)
-
-
-def _place(
-    rng: np.random.Generator,
-    lesion: phantom_lesions.Finding,
-    outline: phantom_anatomy.Outline,
-    others: list[phantom_lesions.Finding],
-    taken: list[tuple[float, float]],
-) -> tuple[float, float] | None:
-    """A centre (x, y) in mm, at the lesion's distance from the nipple but for 2 mm; None where no room is found."""
-    radius = lesion.annotated_mm + 2
-    for spread in np.linspace(1.3, 0.1, 40):
-        angle, distance = rng.uniform(-spread, spread), lesion.distance_mm + rng.uniform(-2, 2)
-        x, y = outline.depth - distance * np.cos(angle), outline.level + distance * np.sin(angle)
-        free = all(
-            np.hypot(x - a, y - b) > radius + other.annotated_mm + 4
-            for other, (a, b) in zip(others, taken, strict=True)
-        )
-        if free and outline.holds(x, y, radius):
-            return float(x), float(y)
-    return None
 
 
 def _exposure(
@@ -246,7 +225,7 @@ def _lesion(spec: PhantomSpec, who: Patient, at: tuple[int, int, int], view_id: 
     b, v, i = at
     finding = who.breasts[b].findings[i]
     id = f"{view_id}_{i + 1}"
-    words = phantom_lesions.describe(finding, _stream(spec, who.index, _LESION, b, i))
+    words = phantom_lesions.describe(finding, _stream(spec, who.index, _REPORT, b, i))
     region = contract.MaskRegion(Mask(spec, who.index, b, v, i), path=f"phantom:{id}")
     return contract.Lesion(id, finding.pathology, finding.kind, region, words, who.part)
 
@@ -256,7 +235,7 @@ def _patient_id(index: int) -> str:
 
 
 def _stream(spec: PhantomSpec, *key: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence([spec.seed, *key]))
+    return np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=key))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -306,4 +285,5 @@ class Mask:
 
 
 def _view_stream(spec: PhantomSpec, index: int, breast: int, view: ViewTruth, *key: int) -> np.random.Generator:
-    return _stream(spec, index, 1 + _PROJECTIONS.index(view.projection), breast, *key)
+    own = _CC if view.projection is contract.Projection.CC else _MLO
+    return _stream(spec, index, own, breast, *key)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -91,6 +92,24 @@ class Outline:
         if xs.min() < 0 or ys.min() < 0 or not (xs < self.edge(ys)).all():
             return False
         return self.muscle is None or bool((xs / self.muscle[0] + ys / self.muscle[1]).min() > 1)
+
+    def place(
+        self,
+        rng: np.random.Generator,
+        distance: float,
+        radius: float,
+        taken: Sequence[tuple[float, float, float]] = (),
+    ) -> tuple[float, float] | None:
+        """A centre (x, y) for a disc, at `distance` from the nipple but for 2 mm; None where no room is found.
+
+        It keeps clear of the discs (x, y, radius) in `taken`.
+        """
+        for spread in np.linspace(1.3, 0.1, 40):
+            angle, far = rng.uniform(-spread, spread), distance + rng.uniform(-2, 2)
+            x, y = self.depth - far * np.cos(angle), self.level + far * np.sin(angle)
+            if self.holds(x, y, radius) and all(np.hypot(x - a, y - b) > radius + r + 2 for a, b, r in taken):
+                return float(x), float(y)
+        return None
 
 
 @dataclasses.dataclass(frozen=True)

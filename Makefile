@@ -8,9 +8,10 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .PHONY: demo test test-slow lint clean
 
 demo: $(READY)
-	$(BIN)/python experiments/ao2020.py --budget demo --only baseline_cnn --only resnet18_scratch --protocol both --out runs/demo
+	rm -rf runs/demo
+	$(BIN)/python experiments/ao2020.py --budget demo --only baseline_cnn --only resnet18_scratch --out runs/demo
 	$(BIN)/mammo-tf report --runs runs/demo --out runs/demo
-	$(BIN)/mammo-tf export runs/demo resnet18_scratch honest --to runs/demo/export
+	$(BIN)/mammo-tf export runs/demo runs/demo/export --only resnet18_scratch --protocol honest
 
 test: $(READY) lint
 	$(BIN)/python -m pytest

@@ -262,6 +262,9 @@ def _row(name: str, protocol: run.Rules) -> run.Run:
 # Section 3.1: 80 % of 4,725 crops; one crop of each of the 1,696 mass ROIs, 64 % of them.
 PAPER_TRAIN_SIZES = {"as_published": 3780, "honest": 1085}
 
+# What the page draws in one figure.
+TOGETHER = {"Figure 8: with and without augmentation": ("resnet18_transfer", "resnet18_transfer_unaugmented")}
+
 RUNS = tuple(_row(name, protocol) for name in NETS for protocol in (AS_PUBLISHED, HONEST))
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Your own Keras net on your own folder of images and CSV (file, patient_id, label), under both protocols.
 
-python experiments/example.py --root image_table=DIR       # without --root: a phantom
+`python experiments/example.py --root image_table=DIR`; without --root a phantom takes the folder's place.
 """
 
 import functools
@@ -9,14 +9,13 @@ import sys
 import keras
 
 from mammo_tf import cli, run
-from mammo_tf.datasets import image_table, phantom, splits
+from mammo_tf.datasets import image_table as table
+from mammo_tf.datasets import phantom, splits
 from mammo_tf.pipeline import augment, build, normalize
 from mammo_tf.training import method, schedule
 
-KEY, DATASETS = "example", (image_table,)
-BUDGETS = {
-    "demo": run.Budget("demo", phantom.PhantomSpec(patients=60, height=256, width=192, spacing_mm=0.8), draws=500)
-}
+KEY, DATASETS = "example", (table,)
+BUDGETS = {"demo": run.Budget("demo", phantom.PhantomSpec(60, height=256, width=192, spacing_mm=0.8), draws=500)}
 
 
 def net(x, *, classes=2, seed=0):
@@ -36,8 +35,6 @@ def my_method(budget):
 
 LEAKY = functools.partial(splits.random_examples, leak="images of one patient stand in both parts")
 PROTOCOLS = ((LEAKY, run.Rules("as_published", "val")), (splits.patient_holdout, run.Rules("honest", "test")))
-RUNS = tuple(
-    run.Run(KEY, "mine", my_method, image_table.whole_images, s, p, image_table.policy) for s, p in PROTOCOLS
-)
+RUNS = tuple(run.Run(KEY, "mine", my_method, table.whole_images, s, p, table.policy) for s, p in PROTOCOLS)
 if __name__ == "__main__":
     raise SystemExit(cli.experiment(sys.modules[__name__]))

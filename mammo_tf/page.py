@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mammo_tf import artifacts, figures, records, report
+from mammo_tf import artifacts, figures, records, report, tables
 
 FIGURES = {
     "curves.png": "accuracy and loss",
@@ -44,7 +44,8 @@ def write(path: pathlib.Path, experiments: Mapping[str, Any], found: Sequence[re
         if sections := report.sections(experiments[key], found):
             body.append(f"<h2>{html.escape((experiments[key].__doc__ or key).splitlines()[0])}</h2>")
             body.append(_table(report.paper_table(experiments[key])))
-            body += itertools.chain.from_iterable(map(_section, sections))
+            together = getattr(experiments[key], "TOGETHER", {})
+            body += itertools.chain.from_iterable(_section(section, together) for section in sections)
     path.write_text(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
         f'content="width=device-width"><title>mammo_tf</title><style>{STYLE}</style></head>'
@@ -52,18 +53,20 @@ def write(path: pathlib.Path, experiments: Mapping[str, Any], found: Sequence[re
     )
 
 
-def _section(section: report.Section) -> Iterable[str]:
+def _section(section: report.Section, together: Mapping[str, Sequence[str]]) -> Iterable[str]:
     yield f"<h2>{html.escape(section.title)}</h2>"
     if section.records[0].dataset_kind == "phantom":
         yield f'<p class="warn">{html.escape(report.PHANTOM)}</p>'
     yield f"<pre>{html.escape(report.command(section))}</pre>"
     yield from map(_table, section.tables)
-    yield from _comparison(section.records)
+    everything = {"all runs": [r.run for r in section.records]}
+    for title, names in {**together, **everything}.items():
+        yield from _comparison(title, [r for r in section.records if r.run in names])
     for record in section.records:
         yield from _run(record)
 
 
-def _table(table: report.Table) -> str:
+def _table(table: tables.Table) -> str:
     head = "".join(f"<th>{html.escape(name)}</th>" for name in table.columns)
     rows = "".join("<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in row) + "</tr>" for row in table.rows)
     notes = "".join(f'<p class="note">{_inline(note)}</p>' for note in table.notes)
@@ -76,13 +79,14 @@ def _inline(note: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(note)).replace("\\*", "*")
 
 
-def _comparison(found: Sequence[records.Record]) -> Iterable[str]:
-    """Curves and ROC of all runs of one protocol in one figure each (ao2020 figure 8 among them)."""
+def _comparison(title: str, found: Sequence[records.Record]) -> Iterable[str]:
+    """Curves and ROC of several runs of one protocol in one figure."""
     for protocol in dict.fromkeys(r.protocol for r in found):
-        runs = {r.run: overlay_input(r) for r in found if r.protocol == protocol and has_folder(r)}
+        same = [r for r in found if r.protocol == protocol and has_folder(r)]
+        runs = {r.run: overlay_input(r) for r in same if r.seed == same[0].seed}
         if len(runs) > 1:
             picture = figures.overlay(runs, note=f"{found[0].dataset_kind}, {protocol}")
-            yield f"<h3>{html.escape(protocol)}: all runs</h3>{_image(figures.to_png(picture), protocol)}"
+            yield f"<h3>{html.escape(f'{title}, {protocol}')}</h3>{_image(figures.to_png(picture), title)}"
 
 
 def overlay_input(record: records.Record) -> dict[str, Any]:

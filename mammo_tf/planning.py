@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from mammo_tf import cache, cases, records, report, run
+from mammo_tf import cache, cases, records, report, run, tables
 
 LOG = logging.getLogger("mammo_tf")
 
@@ -102,7 +102,7 @@ def _peak_gb() -> float:
 def text(facts: Sequence[Mapping[str, Any]]) -> str:
     """Rows of facts as an aligned table."""
     rows = [["" if value is None else str(value) for value in row.values()] for row in facts]
-    return report.text(report.Table("", list(facts[0]), rows)).lstrip()
+    return tables.text(tables.Table("", list(facts[0]), rows)).lstrip()
 
 
 def execute_all(runs: Sequence[run.Run], settings: run.Settings, seeds: int) -> list[records.Record]:
@@ -129,10 +129,10 @@ def show(module: types.ModuleType, found: Sequence[records.Record], *, as_json: 
     if as_json:
         print(json.dumps([records.as_json(record) for record in found], indent=1))
         return
-    tables = [report.paper_table(module)]
+    shown = [report.paper_table(module)]
     for section in report.sections(module, found):
-        tables += [dataclasses.replace(t, title=f"{section.title}: {t.title}") for t in section.tables]
-    print("\n" + "\n\n".join(map(report.text, tables)))
+        shown += [dataclasses.replace(t, title=f"{section.title}: {t.title}") for t in section.tables]
+    print("\n" + "\n\n".join(map(tables.text, shown)))
     if any(record.dataset_kind == "phantom" for record in found):
         print("\n" + report.PHANTOM)
     parent = pathlib.Path(found[0].folder).parent

@@ -1,7 +1,8 @@
 """What a run leaves behind: one JSON record, named by a hash of everything that decides its numbers.
 
-`describe` turns a run into plain values: functions and classes by qualified name (with the ALGORITHM_VERSION of their
-module), dataclasses and partials by their arguments. Lambdas and closures raise: their name does not say what they do.
+`describe` turns a run into plain values: functions and classes by qualified name (with the ALGORITHM_VERSION of
+their module), dataclasses and partials by their arguments. Lambdas and closures raise: their name does not say what
+they do.
 
     record = records.load("runs/demo")[0]
     record.metrics["auc"].low

@@ -14,8 +14,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mammo_tf import records
+from mammo_tf import records, tables
 from mammo_tf.evaluation import compare, intervals
+from mammo_tf.tables import Table, number, with_interval
 
 WARNING = "Research software, not a medical device: nothing here may be used for the care of patients."
 PHANTOM = (
@@ -29,41 +30,12 @@ STANDIN = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
-    """A table before it is Markdown or HTML: title, column names, rows of text, notes below."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    notes: Sequence[str] = ()
-
-
-@dataclasses.dataclass(frozen=True)
 class Section:
     """What is said of one paper on one kind of data at one budget."""
 
     title: str
     tables: Sequence[Table]
     records: Sequence[records.Record]
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number as a table shows it; `n/a` for what is not defined.
-
-    >>> number(0.96851), number(float("nan")), number(12)
-    ('0.969', 'n/a', '12')
-    """
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "n/a"
-    return str(value) if isinstance(value, int) else f"{value:.{digits}f}"
-
-
-def with_interval(estimate: intervals.Estimate | None) -> str:
-    """`0.812 [0.771, 0.850]`, with a star where the interval cannot be trusted; `n/a` for what is not defined."""
-    if estimate is None or math.isnan(estimate.value):
-        return "n/a"
-    mark = "*" if "few" in estimate.method or "degenerate" in estimate.method else ""
-    return f"{number(estimate.value)}{mark} [{number(estimate.low)}, {number(estimate.high)}]"
 
 
 def paper_table(experiment: Any) -> Table:
@@ -188,6 +160,17 @@ def _gap_row(published: records.Record, honest: records.Record) -> list[str]:
     ]
 
 
+def operating_table(group: Sequence[records.Record]) -> Table | None:
+    """The honest runs at the threshold that validation chose."""
+    rows = []
+    for r in group:
+        if not r.leaks:
+            found = [with_interval(r.tuned[n]) for n in ("recall", "specificity", "balanced_accuracy", "accuracy")]
+            rows.append([r.run, r.protocol, number(r.seed), r.threshold_rule, number(r.threshold), *found])
+    columns = ["run", "protocol", "seed", "rule", "threshold", "recall", "specificity", "balanced accuracy"]
+    return Table("At the threshold chosen on validation", [*columns, "accuracy"], rows) if rows else None
+
+
 def claims_table(group: Sequence[records.Record]) -> Table | None:
     """What else the paper claims: how soon a net converges, where its saliency lies."""
     rows = []
@@ -212,7 +195,14 @@ def difference_table(experiment: Any, group: Sequence[records.Record]) -> Table 
         theirs = {"accuracy": published[r.run].get("val_accuracy"), **published[r.run]}
         pairs = [(m, theirs[m]) for m in ("accuracy", "precision", "recall", "f1") if theirs.get(m) is not None]
         rows += [
-            [r.run, r.protocol, m, number(v), with_interval(r.metrics[m]), number(r.metrics[m].value - v)]
+            [
+                r.run,
+                r.protocol,
+                m,
+                number(v),
+                with_interval(r.metrics[m]),
+                number(r.metrics[m].value - v),
+            ]
             for m, v in pairs
         ]
     columns = ["run", "protocol", "metric", "paper", "measured", "measured - paper"]
@@ -227,7 +217,8 @@ def sections(experiment: Any, found: Iterable[records.Record]) -> list[Section]:
     out = []
     for (kind, dataset, budget), same in itertools.groupby(mine, key=lambda r: (r.dataset_kind, r.dataset, r.budget)):
         group = list(same)
-        tables = [measured_table(group), gap_table(group), claims_table(group), difference_table(experiment, group)]
+        tables = [measured_table(group), gap_table(group), operating_table(group), claims_table(group)]
+        tables.append(difference_table(experiment, group))
         kind_text = "phantom in the layout of" if kind == "phantom" else "real"
         title = f"{experiment.KEY}: {kind_text} {dataset}, budget {budget}"
         out.append(Section(title, [table for table in tables if table], group))
@@ -258,14 +249,14 @@ def markdown(experiments: Mapping[str, Any], found: Sequence[records.Record]) ->
             "",
             (experiment.__doc__ or "").splitlines()[0],
             "",
-            *_markdown_table(paper_table(experiment)),
+            *tables.markdown(paper_table(experiment)),
         ]
         for section in sections(experiment, found):
             lines += [f"### {section.title}", ""]
             lines += [PHANTOM, ""] if section.records[0].dataset_kind == "phantom" else []
             lines += [f"    {command(section)}", "", _circumstances(section.records), ""]
             for table in section.tables:
-                lines += _markdown_table(table)
+                lines += tables.markdown(table)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -275,20 +266,6 @@ def _circumstances(group: Sequence[records.Record]) -> str:
     return f"{len(group)} runs, {minutes:.0f} minutes in all on {machines}; precision {group[0].precision}."
 
 
-def _markdown_table(table: Table) -> list[str]:
-    head = [f"#### {table.title}", "", "| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    body = ["| " + " | ".join(map(str, row)) + " |" for row in table.rows]
-    return [*head, *body, "", *itertools.chain.from_iterable((note, "") for note in table.notes)]
-
-
-def text(table: Table) -> str:
-    """The table for a terminal, columns aligned."""
-    grid = [list(map(str, table.columns)), *[list(map(str, row)) for row in table.rows]]
-    widths = [max(len(row[i]) for row in grid) for i in range(len(table.columns))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in grid]
-    return "\n".join([table.title, *lines, *(note.replace("\\*", "*") for note in table.notes)])
-
-
 def comparison_text(found: compare.Comparison, first: Any, second: Any) -> str:
     """What `mammo-tf compare` prints: differences first - second with intervals and p-values."""
     rows = [
@@ -296,4 +273,4 @@ def comparison_text(found: compare.Comparison, first: Any, second: Any) -> str:
         ["accuracy", with_interval(found.accuracy), number(found.accuracy_p, 4), found.accuracy.method],
     ]
     title = f"{first}\nminus {second}\n{found.auc.n} examples of {found.auc.patients} patients"
-    return text(Table(title, ["metric", "difference", "p", "test"], rows))
+    return tables.text(Table(title, ["metric", "difference", "p", "test"], rows))

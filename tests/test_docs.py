@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from mammo_tf import cli, records, report
+from mammo_tf import commands, records, report
 
 ROOT = pathlib.Path(__file__).parent.parent
 
 
-def commands() -> list[list[str]]:
+def readme_commands() -> list[list[str]]:
     """The commands of README's first shell block; those that need real data stand in the second."""
     block = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)[0]
     return [shlex.split(line) for line in block.splitlines() if line.strip()]
@@ -24,7 +24,7 @@ def test_readme_commands_run_at_budget_smoke(tmp_path):
         if (ROOT / name).exists():
             (tmp_path / name).symlink_to(ROOT / name)
     programs = {"python": [sys.executable], "mammo-tf": [sys.executable, "-m", "mammo_tf"]}
-    for words in commands():
+    for words in readme_commands():
         words = ["smoke" if word == "demo" else word for word in words]
         done = subprocess.run([*programs[words[0]], *words[1:]], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
@@ -42,6 +42,6 @@ def test_every_file_that_readme_names_exists():
 
 @pytest.mark.skipif(not (ROOT / "results").is_dir(), reason="no kept records")
 def test_results_are_made_from_the_kept_records():
-    experiments = cli.load_experiments(ROOT / "experiments")
+    experiments = commands.load_experiments(ROOT / "experiments")
     found = records.load(ROOT / "results")
     assert (ROOT / "RESULTS.md").read_text() == report.markdown(experiments, found)

@@ -5,10 +5,10 @@ import pathlib
 import numpy as np
 import pytest
 
-from mammo_tf import artifacts, cli, records
+from mammo_tf import artifacts, cli, commands, records
 
 ROOT = pathlib.Path(__file__).parent.parent
-EXPERIMENTS = cli.load_experiments(ROOT / "experiments")
+EXPERIMENTS = commands.load_experiments(ROOT / "experiments")
 AO2020 = EXPERIMENTS["ao2020"]
 NAMES = list(dict.fromkeys(run.name for run in AO2020.RUNS))
 

@@ -105,7 +105,7 @@ def test_a_folder_in_the_way_and_a_run_without_a_model_are_refused(run_folder, t
     (tmp_path / "mine").write_text("keep me")
     with pytest.raises(cases.DataError, match="not empty"):
         export.export(record, tmp_path)
-    with pytest.raises(cases.DataError, match="model.keras"):
+    with pytest.raises(cases.DataError, match=r"model\.keras"):
         export.export(dataclasses.replace(record, folder=str(tmp_path)), tmp_path / "out")
 
 

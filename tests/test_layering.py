@@ -22,11 +22,13 @@ ALLOWED = {
     "artifacts": BASE | PARTS | {"records", "figures"},
     "measure": BASE | PARTS | {"artifacts", "audit"},
     "run": BASE | PARTS | {"records", "artifacts", "audit", "measure"},
-    "report": BASE | PARTS | {"records"},
-    "page": BASE | PARTS | {"records", "report", "artifacts", "figures"},
+    "tables": {"evaluation"},
+    "report": BASE | PARTS | {"records", "tables"},
+    "page": BASE | PARTS | {"records", "report", "tables", "artifacts", "figures"},
     "export": BASE | PARTS | {"records"},
-    "planning": BASE | PARTS | {"records", "report", "run"},
-    "cli": BASE | PARTS | {"records", "report", "page", "artifacts", "figures", "run", "export", "planning"},
+    "planning": BASE | PARTS | {"records", "report", "run", "tables"},
+    "commands": BASE | PARTS | {"records", "report", "page", "artifacts", "figures", "export"},
+    "cli": BASE | PARTS | {"commands", "run", "planning"},
 }
 HEAVY = {
     "tensorflow": ("pipeline/", "training/", "explain/", "export.py", "models/batch_norm.py", "planning.py"),

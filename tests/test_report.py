@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from mammo_tf import page, report
+from mammo_tf import page, report, tables
 from mammo_tf import run as runs
 from tests import samples
 
@@ -73,7 +73,7 @@ def test_seeds_share_a_row_and_show_their_deviation():
 
 def test_an_interval_that_cannot_be_trusted_is_marked():
     few = dataclasses.replace(samples.estimate(0.9), method="clustered DeLong, few positives")
-    assert report.with_interval(few) == "0.900* [0.850, 0.950]"
+    assert tables.with_interval(few) == "0.900* [0.850, 0.950]"
 
 
 def test_kinds_and_budgets_never_share_a_section():

@@ -56,13 +56,6 @@ def a_run(**changes):
     return dataclasses.replace(base, **changes)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache_folder(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MAMMO_TF_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 def settings(tmp_path, **changes):
     return dataclasses.replace(run.Settings(budget=BUDGET, dataset=image_table, out=tmp_path), **changes)
 

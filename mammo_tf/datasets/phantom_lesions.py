@@ -72,7 +72,7 @@ def finding(rng: np.random.Generator, kind: str, pathology: cases.Pathology, dee
         kind=kind,
         pathology=pathology,
         radius_mm=float(rng.uniform(4, 10)),
-        contrast=float((0.20 + 0.065 * subtlety) * rng.uniform(0.6, 1.4)),
+        contrast=float((0.22 + 0.07 * subtlety) * rng.uniform(0.6, 1.4)),
         edge_mm=float(rng.uniform(0.4, 0.9)),
         aspect=float(rng.uniform(1.0, 1.4)),
         parts=parts,
@@ -195,11 +195,16 @@ def _mass(lesion: Finding, x: np.ndarray, y: np.ndarray, spacing_mm: float, rng:
     angle = rng.uniform(0, np.pi)
     radius, turn = _elliptic(x, y, angle, lesion.aspect), np.arctan2(y, x)
     lobes, phases = np.arange(3, 9), rng.uniform(0, 2 * np.pi, 6)
-    weights = rng.dirichlet(np.ones(6))
-    rim = sum(np.sqrt(w) * np.cos(k * turn + p) for k, w, p in zip(lobes, weights, phases, strict=True))
+    heights = lesion.radius_mm * 1.41 * lesion.irregularity * np.sqrt(rng.dirichlet(np.ones(6)))
+    rim, slope = np.full_like(turn, lesion.radius_mm), np.zeros_like(turn)
+    for k, height, phase in zip(lobes, heights, phases, strict=True):
+        rim += height * np.cos(k * turn + phase)
+        slope -= height * k * np.sin(k * turn + phase)
     # r(t) = R (1 + e f(t)), f of variance 1, encloses pi R^2 (1 + e^2): divided out, so that size tells nothing.
-    rim = lesion.radius_mm * (1 + 1.41 * lesion.irregularity * rim) / np.sqrt(1 + lesion.irregularity**2)
-    core = scipy.special.expit((rim - radius) / np.float32(0.6 * np.hypot(lesion.edge_mm, 0.4 * spacing_mm)))
+    rim /= np.sqrt(1 + lesion.irregularity**2)
+    # The distance to an oblique rim is shorter than along the radius: without this, lobes would have sharper edges.
+    depth = (rim - radius) / np.hypot(1, slope / np.maximum(radius, 0.5 * lesion.radius_mm))
+    core = scipy.special.expit(depth / np.float32(0.6 * np.hypot(lesion.edge_mm, 0.4 * spacing_mm)))
     core *= 0.7 + 0.3 * np.sqrt(np.clip(1 - (radius / rim) ** 2, 0, None))
     drawn = np.maximum(core, _strands(lesion, x, y, spacing_mm, rng))
     # Lobes and strands leave the annotated ellipse by different amounts: the mean in it is made the same for all.
@@ -252,8 +257,11 @@ def _cluster(
             np.hypot(size[i] / stretch[i], 0.4 * spacing_mm),
         )
         u, v = (x - cx) * np.cos(way) + (y - cy) * np.sin(way), (y - cy) * np.cos(way) - (x - cx) * np.sin(way)
-        out += np.exp(-0.5 * ((u / long) ** 2 + (v / short) ** 2)) * (strength[i] * size[i] ** 2 / (long * short))
-    return np.float32(_SPECK_CONTRAST * lesion.contrast) * np.minimum(out, 1)
+        speck = np.exp(-0.5 * ((u / long) ** 2 + (v / short) ** 2)) * (strength[i] * size[i] ** 2 / (long * short))
+        np.maximum(out, speck, out=out)
+    # Where specks overlap a sum would be too bright, and the maximum loses some: the total is kept as if none did.
+    total = 2 * np.pi * (strength * size**2).sum() / spacing_mm**2
+    return np.float32(_SPECK_CONTRAST * lesion.contrast * total / out.sum()) * out
 
 
 def _branches(rng: np.random.Generator, outward: np.ndarray) -> np.ndarray:

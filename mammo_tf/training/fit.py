@@ -158,7 +158,8 @@ def compile_model(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> 
         optimizer,
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        jit_compile=precision.compile_with_xla(),
+        # "auto": Keras leaves XLA out under op determinism, and says nothing
+        jit_compile="auto" if precision.compile_with_xla() else False,
     )
     model.optimizer.build(model.trainable_variables)
 

@@ -25,7 +25,7 @@ from typing import Any
 
 import keras
 
-from mammo_tf import cases, cli, run
+from mammo_tf import cases, cli, labels, run
 from mammo_tf.datasets import cbis_ddsm, mini_mias, patches, phantom, splits
 from mammo_tf.models import alexnet, baseline, resnet, weights
 from mammo_tf.pipeline import augment, build, normalize
@@ -63,12 +63,12 @@ PAPER_EPOCHS = {
     "standin": 100,
 }
 DEMO_EPOCHS = {
-    "baseline_cnn": 8,
-    "alexnet": 8,
-    "resnet18_scratch": 8,
-    "resnet18_transfer": 6,
-    "resnet18_transfer_unaugmented": 6,
-    "standin": 6,
+    "baseline_cnn": 12,
+    "alexnet": 12,
+    "resnet18_scratch": 12,
+    "resnet18_transfer": 12,
+    "resnet18_transfer_unaugmented": 12,
+    "standin": 8,
 }
 BUDGETS = {
     "smoke": Budget(
@@ -115,8 +115,8 @@ def crops(dataset: cases.Dataset, budget: Any, *, paddings: tuple[float, ...], s
     return patches.lesion_crops(dataset, policy, kinds=KINDS[dataset.name], paddings=paddings, shift=shift)
 
 
-def label_policy(dataset: str) -> cases.LabelPolicy:
-    return cases.mias_severity if dataset == "mini_mias" else cases.pathology
+def label_policy(dataset: str) -> labels.LabelPolicy:
+    return labels.mias_severity if dataset == "mini_mias" else labels.pathology
 
 
 def _baseline(width: float) -> Callable[..., Any]:
@@ -221,10 +221,10 @@ def _shows_mass(view: cases.View) -> float:
     return float(any(lesion.kind == "mass" for lesion in view.lesions))
 
 
-KIND = cases.LabelPolicy("lesion_kind", ("calcification", "mass"), _is_mass, _shows_mass)
+KIND = labels.LabelPolicy("lesion_kind", ("calcification", "mass"), _is_mass, _shows_mass)
 
 
-def kind_policy(dataset: str) -> cases.LabelPolicy:
+def kind_policy(dataset: str) -> labels.LabelPolicy:
     return KIND
 
 

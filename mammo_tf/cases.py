@@ -1,4 +1,4 @@
-"""What every part of the suite speaks of: cases, views, lesions, examples, splits, label policies.
+"""What every part of the suite speaks of: cases, views, lesions, examples, splits.
 
 The module holds values only: it reads no file and knows no format. A reader (`mammo_tf.datasets`) makes a
 `Dataset` of `Case`s; `datasets.patches` turns lesions into `Example`s; `datasets.splits` deals examples to `Splits`;
@@ -13,31 +13,13 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import math
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-
-class MammoError(Exception):
-    """A fault of the input or of the call: shown to the user as one message, without a traceback."""
-
-
-class DataError(MammoError):
-    """A file or table that cannot be used.
-
-    Args:
-        path: the file or folder at fault.
-        reason: the rule that it breaks, with both sides of the mismatch.
-    """
-
-    def __init__(self, path: Any, reason: str):
-        super().__init__(f"{path}: {reason}")
-        self.path, self.reason = str(path), reason
-
-    def __reduce__(self):
-        return type(self), (self.path, self.reason)
+from mammo_tf import regions
+from mammo_tf.errors import DataError, MammoError
 
 
 class Side(enum.StrEnum):
@@ -65,62 +47,6 @@ class Pathology(enum.StrEnum):
     UNPROVEN = "UNPROVEN"
 
 
-class Region(Protocol):
-    """Where a lesion lies, in the pixel frame of its view: x is the column, y the row, (0, 0) the top left."""
-
-    def bounds(self) -> tuple[int, int, int, int]:
-        """The smallest box (top, left, bottom, right) round the region, bottom and right exclusive."""
-        ...
-
-    def mask(self, shape: tuple[int, int]) -> np.ndarray:
-        """The region filled, as bool (H, W) of `shape`."""
-        ...
-
-
-@dataclasses.dataclass(frozen=True)
-class MaskRegion:
-    """A region stored as an image; `load` returns bool (H, W) and is called anew each time."""
-
-    load: Callable[[], np.ndarray]
-    path: str = ""
-
-    def bounds(self) -> tuple[int, int, int, int]:
-        mask = self.load()
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if not len(rows):
-            raise DataError(self.path or "mask", "the mask is empty: no pixel is set")
-        return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
-
-    def mask(self, shape: tuple[int, int]) -> np.ndarray:
-        mask = self.load()
-        if mask.shape != tuple(shape):
-            raise DataError(
-                self.path or "mask", f"the mask is {mask.shape}, its image {tuple(shape)} (rows, columns)"
-            )
-        return mask
-
-
-@dataclasses.dataclass(frozen=True)
-class CircleRegion:
-    """A disc: centre (x, y) and radius in pixels, as mini-MIAS marks its lesions (y counted from the top here)."""
-
-    x: float
-    y: float
-    radius: float
-
-    def bounds(self) -> tuple[int, int, int, int]:
-        return (
-            math.floor(self.y - self.radius),
-            math.floor(self.x - self.radius),
-            math.ceil(self.y + self.radius) + 1,
-            math.ceil(self.x + self.radius) + 1,
-        )
-
-    def mask(self, shape: tuple[int, int]) -> np.ndarray:
-        rows, columns = np.ogrid[: shape[0], : shape[1]]
-        return (rows - self.y) ** 2 + (columns - self.x) ** 2 <= self.radius**2
-
-
 @dataclasses.dataclass(frozen=True)
 class Lesion:
     """One annotated abnormality of one view.
@@ -137,7 +63,7 @@ class Lesion:
     id: str
     pathology: Pathology
     kind: str
-    region: Region | None = None
+    region: regions.Region | None = None
     attributes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     part: str | None = None
 
@@ -185,29 +111,11 @@ class View:
     def window(self, top: int, left: int, height: int, width: int, *, id: str | None = None) -> View:
         """The view seen through a box, which may overhang the image (filled with 0 there); lesions move with it."""
         lesions = tuple(
-            dataclasses.replace(lesion, region=lesion.region and WindowRegion(lesion.region, self, top, left))
+            dataclasses.replace(lesion, region=lesion.region and regions.WindowRegion(lesion.region, self, top, left))
             for lesion in self.lesions
         )
         load = _WindowLoader(self, top, left, height, width)
         return dataclasses.replace(self, id=id or self.id, load=load, lesions=lesions)
-
-
-@dataclasses.dataclass(frozen=True)
-class WindowRegion:
-    """A region seen through a window of its view (`View.window`)."""
-
-    region: Region
-    view: View
-    top: int
-    left: int
-
-    def bounds(self) -> tuple[int, int, int, int]:
-        top, left, bottom, right = self.region.bounds()
-        return top - self.top, left - self.left, bottom - self.top, right - self.left
-
-    def mask(self, shape: tuple[int, int]) -> np.ndarray:
-        whole = self.region.mask(self.view.pixels().shape)
-        return cut(whole, self.top, self.left, shape[0], shape[1])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,21 +127,7 @@ class _WindowLoader:
     width: int
 
     def __call__(self) -> np.ndarray:
-        return cut(self.view.pixels(), self.top, self.left, self.height, self.width)
-
-
-def cut(image: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
-    """The box of an image, (height, width), with 0 where it overhangs; only the pixels needed are read.
-
-    >>> cut(np.array([[1, 2], [3, 4]], np.uint8), top=1, left=-1, height=2, width=3).tolist()
-    [[0, 3, 4], [0, 0, 0]]
-    """
-    out = np.zeros((height, width), image.dtype)
-    row0, row1 = max(top, 0), min(top + height, image.shape[0])
-    column0, column1 = max(left, 0), min(left + width, image.shape[1])
-    if row0 < row1 and column0 < column1:
-        out[row0 - top : row1 - top, column0 - left : column1 - left] = image[row0:row1, column0:column1]
-    return out
+        return regions.cut(self.view.pixels(), self.top, self.left, self.height, self.width)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -363,74 +257,3 @@ class Context:
     dataset_kind: str = "real"
     strict: bool = False
     draw: Mapping[str, Callable[..., np.ndarray]] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class LabelPolicy:
-    """How a lesion or a view becomes a label. `lesion` and `view` return 1.0, 0.0, or NaN for "leave out"."""
-
-    name: str
-    class_names: tuple[str, str]
-    lesion: Callable[[Lesion], float]
-    view: Callable[[View], float]
-
-
-def _pathology_of_lesion(lesion: Lesion) -> float:
-    if lesion.pathology is Pathology.MALIGNANT:
-        return 1.0
-    return math.nan if lesion.pathology is Pathology.UNPROVEN else 0.0
-
-
-def _worst(policy_of_lesion: Callable[[Lesion], float], view: View) -> float:
-    labels = [policy_of_lesion(lesion) for lesion in view.lesions]
-    if 1.0 in labels:
-        return 1.0
-    return math.nan if any(math.isnan(label) for label in labels) else 0.0
-
-
-def _pathology_of_view(view: View) -> float:
-    return _worst(_pathology_of_lesion, view)
-
-
-def birads_number(text: str) -> float:
-    """The category of a BI-RADS text: "4a" -> 4.0, "5" -> 5.0, anything else -> NaN.
-
-    >>> birads_number("4c"), birads_number("2")
-    (4.0, 2.0)
-    """
-    text = str(text).strip().lower()
-    return float(text[0]) if text[:1].isdigit() and text[1:] in ("", "a", "b", "c") else math.nan
-
-
-def _birads_label(text: str, *, drop: tuple[int, ...]) -> float:
-    number = birads_number(text)
-    if math.isnan(number) or number == 0 or number in drop:  # 0: assessment incomplete
-        return math.nan
-    return float(number >= 4)
-
-
-def _birads_of_lesion(lesion: Lesion, *, drop: tuple[int, ...] = ()) -> float:
-    return _birads_label(lesion.attributes.get("assessment", ""), drop=drop)
-
-
-def _birads_of_view(view: View, *, drop: tuple[int, ...] = ()) -> float:
-    if "birads" in view.attributes:
-        return _birads_label(view.attributes["birads"], drop=drop)
-    return _worst(lambda lesion: _birads_of_lesion(lesion, drop=drop), view)
-
-
-def _drop_3_of_lesion(lesion: Lesion) -> float:
-    return _birads_of_lesion(lesion, drop=(3,))
-
-
-def _drop_3_of_view(view: View) -> float:
-    return _birads_of_view(view, drop=(3,))
-
-
-_OUTCOME = ("benign", "malignant")
-_SUSPICION = ("BI-RADS below 4", "BI-RADS 4 and up")
-
-pathology = LabelPolicy("pathology", _OUTCOME, _pathology_of_lesion, _pathology_of_view)
-birads_4_up = LabelPolicy("birads_4_up", _SUSPICION, _birads_of_lesion, _birads_of_view)
-birads_4_up_drop_3 = LabelPolicy("birads_4_up_drop_3", _SUSPICION, _drop_3_of_lesion, _drop_3_of_view)
-mias_severity = LabelPolicy("mias_severity", _OUTCOME, _pathology_of_lesion, _pathology_of_view)

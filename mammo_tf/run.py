@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mammo_tf import artifacts, audit, cases, datasets, measure, records
+from mammo_tf import artifacts, audit, cases, datasets, labels, measure, records
 from mammo_tf.datasets import phantom
 from mammo_tf.evaluation import thresholds
 
@@ -94,7 +94,7 @@ class Run:
     data: Callable[[cases.Dataset, Any], Selection]
     split: Callable[..., cases.Splits]
     protocol: Rules
-    policy: Callable[[str], cases.LabelPolicy]
+    policy: Callable[[str], labels.LabelPolicy]
     needs: tuple[Run, ...] = ()
     standin: Run | None = None
     pretrained: Callable[[], pathlib.Path] | None = None

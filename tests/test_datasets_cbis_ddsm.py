@@ -13,7 +13,7 @@ import pandas as pd
 import pydicom
 import pytest
 
-from mammo_tf import cases, datasets
+from mammo_tf import cases, datasets, regions
 from mammo_tf.datasets import cbis_ddsm, cbis_ddsm_tables, dicom
 
 REAL = os.environ.get("MAMMO_TF_REAL_DATA")
@@ -35,7 +35,7 @@ def lesion(view: str, number: int, pathology: str, part: str = "train") -> cases
     kind = "mass" if view.startswith("Mass") else "calcification"
     own = dict.fromkeys(MASS if kind == "mass" else CALC, "ROUND")
     attributes = {"abnormality id": str(number), **own, "assessment": "4", "subtlety": "3"}
-    region = cases.MaskRegion(functools.partial(square, 3 * number, 4))
+    region = regions.MaskRegion(functools.partial(square, 3 * number, 4))
     return cases.Lesion(f"{view}_{number}", cases.Pathology(pathology), kind, region, attributes, part)
 
 

@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pytest
 
-from mammo_tf import cases, datasets
+from mammo_tf import cases, datasets, regions
 from mammo_tf.datasets import mini_mias, pgm
 
 REAL = os.environ.get("MAMMO_TF_REAL_DATA")
@@ -49,14 +49,14 @@ def view(number: int, *lesions: cases.Lesion) -> cases.View:
     )
 
 
-def lesion(id: str, code: str, pathology: str, region: cases.Region | None) -> cases.Lesion:
+def lesion(id: str, code: str, pathology: str, region: regions.Region | None) -> cases.Lesion:
     return cases.Lesion(id, cases.Pathology(pathology), mini_mias.KINDS[code], region, {"class": code})
 
 
 def hand_made() -> tuple[cases.Case, ...]:
     two = (
-        lesion("mdb001_1", "MISC", "BENIGN", cases.CircleRegion(10, 20, 5)),
-        lesion("mdb001_2", "ASYM", "MALIGNANT", cases.CircleRegion(3, 2, 4)),
+        lesion("mdb001_1", "MISC", "BENIGN", regions.CircleRegion(10, 20, 5)),
+        lesion("mdb001_2", "ASYM", "MALIGNANT", regions.CircleRegion(3, 2, 4)),
     )
     everywhere = lesion("mdb003_1", "CALC", "MALIGNANT", None)
     unknown = lesion("mdb004_1", "ARCH", "BENIGN", None)
@@ -91,7 +91,7 @@ def test_rows_become_views_and_lesions(root):
     assert (one.side, two.side, two.lesions) == (cases.Side.RIGHT, cases.Side.LEFT, ())
     assert one.projection is cases.Projection.MLO and one.attributes == {"background tissue": "G"}
     assert one.spacing_mm == pytest.approx(0.2 * 1024 / SIDE) and one.max_value == 255
-    assert one.lesions[0].region == cases.CircleRegion(10, SIDE - 12, 5)
+    assert one.lesions[0].region == regions.CircleRegion(10, SIDE - 12, 5)
     assert [(x.id, x.kind, x.pathology, x.attributes["class"]) for x in three.lesions] == [
         ("mdb003_1", "mass", "BENIGN", "MISC"),
         ("mdb003_2", "mass", "MALIGNANT", "SPIC"),
@@ -137,7 +137,7 @@ def test_a_row_that_breaks_the_layout_is_named(root, row):
 def test_images_are_padded_to_the_field_and_masks_become_circles(tmp_path):
     mask = np.zeros((10, 6), bool)
     mask[2:7, 1:4] = True
-    region = cases.MaskRegion(functools.partial(np.copy, mask))
+    region = regions.MaskRegion(functools.partial(np.copy, mask))
     own = {"mass margins": "ILL_DEFINED-SPICULATED"}
     one = cases.View(
         id="P_00001_LEFT_MLO",
@@ -158,7 +158,7 @@ def test_images_are_padded_to_the_field_and_masks_become_circles(tmp_path):
     assert np.array_equal(found.pixels(), expected) and found.spacing_mm == 12.8
     assert (found.id, found.side, found.attributes) == ("mdb002", cases.Side.LEFT, {"background tissue": "D"})
     (mark,) = found.lesions
-    assert mark.region == cases.CircleRegion(7, 7, 3) and mark.attributes == {"class": "SPIC"}
+    assert mark.region == regions.CircleRegion(7, 7, 3) and mark.attributes == {"class": "SPIC"}
     assert mark.pathology is cases.Pathology.BENIGN
 
 

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from mammo_tf import cases
+from mammo_tf import cases, labels, regions
 from mammo_tf.datasets import patches
 
 
@@ -28,7 +28,7 @@ def missing_file():
 
 
 def lesion(id, load=None, pathology=cases.Pathology.MALIGNANT, kind="mass"):
-    return cases.Lesion(id, pathology, kind, load and cases.MaskRegion(load, f"{id}.dcm"), part="train")
+    return cases.Lesion(id, pathology, kind, load and regions.MaskRegion(load, f"{id}.dcm"), part="train")
 
 
 def dataset(*lesions):
@@ -41,7 +41,7 @@ ONE = lesion("m1", functools.partial(box_mask, 20, 30, 30, 50))  # 10 rows, 20 c
 
 
 def test_the_box_is_square_centred_and_padded_on_each_side():
-    (example,), problems = patches.lesion_crops(dataset(ONE), cases.pathology, paddings=(0.2,))
+    (example,), problems = patches.lesion_crops(dataset(ONE), labels.pathology, paddings=(0.2,))
     assert not problems
     assert (example.id, example.roi_id, example.patient_id, example.part) == ("m1/pad0.20", "m1", "p1", "train")
     assert example.label == 1.0
@@ -54,7 +54,7 @@ def test_the_box_is_square_centred_and_padded_on_each_side():
 
 def test_a_box_that_overhangs_is_filled_with_zero():
     corner = lesion("c", functools.partial(box_mask, 0, 0, 10, 10))
-    (example,), _ = patches.lesion_crops(dataset(corner), cases.pathology, paddings=(0.5,))
+    (example,), _ = patches.lesion_crops(dataset(corner), labels.pathology, paddings=(0.5,))
     pixels = example.views[0].pixels()
     assert pixels.shape == (20, 20) and not pixels[:5].any() and not pixels[:, :5].any()
     np.testing.assert_array_equal(pixels[5:, 5:], render(60, 80)[:15, :15])
@@ -67,7 +67,7 @@ def test_one_example_per_padding_with_one_read_of_the_mask():
         reads.append(1)
         return box_mask(20, 30, 30, 50)
 
-    found, _ = patches.lesion_crops(dataset(lesion("m", counted)), cases.pathology, paddings=(0.1, 0.2, 0.3))
+    found, _ = patches.lesion_crops(dataset(lesion("m", counted)), labels.pathology, paddings=(0.1, 0.2, 0.3))
     assert [e.id for e in found] == ["m/pad0.10", "m/pad0.20", "m/pad0.30"] and {e.roi_id for e in found} == {"m"}
     assert [e.views[0].pixels().shape[0] for e in found] == [24, 28, 32]
     assert len(reads) == 1
@@ -75,14 +75,14 @@ def test_one_example_per_padding_with_one_read_of_the_mask():
 
 def test_a_crop_keeps_its_own_lesion_only():
     other = lesion("m2", functools.partial(box_mask, 22, 32, 28, 40), cases.Pathology.BENIGN)
-    found, _ = patches.lesion_crops(dataset(ONE, other), cases.pathology)
+    found, _ = patches.lesion_crops(dataset(ONE, other), labels.pathology)
     assert [[one.id for one in e.views[0].lesions] for e in found] == [["m1"], ["m2"]]
     assert [e.label for e in found] == [1.0, 0.0]
 
 
 def test_shifts_are_bounded_stateless_and_differ_between_paddings():
     many = dataset(*(dataclasses.replace(ONE, id=f"m{i}") for i in range(40)))
-    cut = functools.partial(patches.lesion_crops, policy=cases.pathology, paddings=(0.1, 0.2), shift=0.1)
+    cut = functools.partial(patches.lesion_crops, policy=labels.pathology, paddings=(0.1, 0.2), shift=0.1)
     found, _ = cut(many, seed=4)
     moved = []
     for example in found:
@@ -105,7 +105,7 @@ def test_what_is_left_out_is_listed():
     nowhere, empty = lesion("n"), lesion("e", functools.partial(box_mask, 0, 0, 0, 0))
     calcification = lesion("c", functools.partial(box_mask, 0, 0, 5, 5), kind="calcification")
     everything = dataset(unknown, nowhere, empty, lesion("x", no_file), lesion("g", missing_file), calcification, ONE)
-    found, problems = patches.lesion_crops(everything, cases.pathology)
+    found, problems = patches.lesion_crops(everything, labels.pathology)
     assert [e.id for e in found] == ["m1/pad0.20"]
     assert [(p.path, p.reason) for p in problems] == [
         ("v1.dcm", "lesion u: label policy pathology leaves it out (pathology UNPROVEN)"),
@@ -117,8 +117,8 @@ def test_what_is_left_out_is_listed():
 
 
 def test_circles_are_cropped_and_examples_pickle():
-    disc = cases.Lesion("d", cases.Pathology.BENIGN, "mass", cases.CircleRegion(40.0, 30.0, 5.0))
-    (example,), _ = patches.lesion_crops(dataset(disc), cases.pathology, paddings=(0.0,))
+    disc = cases.Lesion("d", cases.Pathology.BENIGN, "mass", regions.CircleRegion(40.0, 30.0, 5.0))
+    (example,), _ = patches.lesion_crops(dataset(disc), labels.pathology, paddings=(0.0,))
     again = pickle.loads(pickle.dumps(example))
     np.testing.assert_array_equal(again.views[0].pixels(), render(60, 80)[25:36, 35:46])
 
@@ -128,4 +128,4 @@ def test_circles_are_cropped_and_examples_pickle():
 )
 def test_options_outside_their_ranges_are_refused(options):
     with pytest.raises(cases.MammoError, match=r"crops: (paddings|shift)"):
-        patches.lesion_crops(dataset(ONE), cases.pathology, **options)
+        patches.lesion_crops(dataset(ONE), labels.pathology, **options)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from mammo_tf import cases
+from mammo_tf import cases, labels
 from mammo_tf.datasets import phantom, phantom_anatomy, phantom_lesions
 
 SMALL = phantom.PhantomSpec(patients=12, height=300, width=225, spacing_mm=0.8)
@@ -155,7 +155,7 @@ def test_lesions_speak_the_words_of_cbis_ddsm():
         own = {"mass shape", "mass margins"} if lesion.kind == "mass" else {"calc type", "calc distribution"}
         assert set(lesion.attributes) == own | {"assessment", "subtlety"}
         assert lesion.attributes["subtlety"] in set("12345") and lesion.part in ("train", "test")
-        assert 0 <= cases.birads_number(lesion.attributes["assessment"]) <= 5
+        assert 0 <= labels.birads_number(lesion.attributes["assessment"]) <= 5
     assert {lesion.kind for lesion in lesions} == {"mass", "calcification"}
 
 

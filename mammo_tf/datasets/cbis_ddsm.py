@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from mammo_tf import cases, datasets
+from mammo_tf import cases, datasets, regions
 from mammo_tf.datasets import cbis_ddsm_tables as tables
 from mammo_tf.datasets import dicom
 
@@ -154,7 +154,7 @@ def _lesion(tree: _Tree, row: tables.Row, film: dicom.Header) -> cases.Lesion:
         id=_name(row),
         pathology=row.parse("pathology", cases.Pathology),
         kind=row.table.kind,
-        region=cases.MaskRegion(functools.partial(read_mask, path), path),
+        region=regions.MaskRegion(functools.partial(read_mask, path), path),
         attributes={name: row.fields[name] for name in row.table.attributes},
         part=row.table.part,
     )

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from mammo_tf import cases, datasets
+from mammo_tf import cases, datasets, labels
 from mammo_tf.datasets import dicom
 
 NAME = "image_table"
@@ -123,10 +123,10 @@ def label_of_lesion(lesion: cases.Lesion) -> float:
     return math.nan
 
 
-LABEL = cases.LabelPolicy("table_label", ("0", "1"), label_of_lesion, label_of_view)
+LABEL = labels.LabelPolicy("table_label", ("0", "1"), label_of_lesion, label_of_view)
 
 
-def policy(dataset: str) -> cases.LabelPolicy:
+def policy(dataset: str) -> labels.LabelPolicy:
     """The label policy of `run.Run`: the table's own label."""
     return LABEL
 
@@ -150,7 +150,7 @@ def write(found: Sequence[cases.Case], root: pathlib.Path, *, workers: int = 2) 
         name = f"{view.id.replace('/', '_')}.png"
         scale = 65535 // view.max_value
         cv2.imwrite(str(root / name), view.pixels().astype(np.uint16) * np.uint16(scale))
-        label = cases.pathology.view(view)
+        label = labels.pathology.view(view)
         text = "" if math.isnan(label) else str(int(label))
         rows.append((name, view.patient_id, text, view.side or "", view.projection))
     pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(root / TABLE, index=False)

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from mammo_tf import cases, datasets
+from mammo_tf import cases, datasets, regions
 from mammo_tf.datasets import pgm
 
 NAME = "mini_mias"
@@ -148,7 +148,7 @@ def _lesion(row: Row, i: int, height: int) -> cases.Lesion:
     region = None
     if row.circle:
         x, y, radius = row.circle
-        region = cases.CircleRegion(x, height - y, radius)
+        region = regions.CircleRegion(x, height - y, radius)
     return cases.Lesion(f"{row.name}_{i}", SEVERITIES[row.severity], KINDS[row.kind], region, {"class": row.kind})
 
 
@@ -241,7 +241,7 @@ def _write_view(root: pathlib.Path, number: int, view: cases.View) -> list[Row]:
         raise cases.MammoError(f"{NAME} holds a field of {side} x {side} pixels; {view.id} is {pixels.shape}")
     top, left = ((side - size) // 2 for size in pixels.shape)
     gray = (pixels.astype(np.uint32) * 255 + view.max_value // 2) // view.max_value
-    square = cases.cut(gray.astype(np.uint8), -top, -left, side, side)
+    square = regions.cut(gray.astype(np.uint8), -top, -left, side, side)
     pgm.write(root / f"mdb{number:03d}.pgm", square)
     return [_row_of(lesion, number, view, (top, left, side)) for lesion in view.lesions] or [
         Row(number, _tissue(view))
@@ -265,9 +265,9 @@ def _class(lesion: cases.Lesion) -> str | None:
     return lesion.attributes.get("class", other)
 
 
-def _circle(region: cases.Region, frame: tuple[int, int, int]) -> tuple[int, int, int]:
+def _circle(region: regions.Region, frame: tuple[int, int, int]) -> tuple[int, int, int]:
     top, left, side = frame
-    if isinstance(region, cases.CircleRegion):
+    if isinstance(region, regions.CircleRegion):
         x, y, radius = region.x, region.y, region.radius
     else:
         first, before, last, after = region.bounds()

@@ -3,7 +3,7 @@
 The box is as ao2020, Section 3.1, and Levy and Jain (arXiv:1612.00542) describe it: the square round the mask with
 some padding. Several paddings of one region are several examples that share `roi_id`: relatives, for any split.
 
-    examples, problems = patches.lesion_crops(dataset, cases.pathology, kinds=("mass",), paddings=(0.2,))
+    examples, problems = patches.lesion_crops(dataset, labels.pathology, kinds=("mass",), paddings=(0.2,))
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from concurrent import futures
 
 import numpy as np
 
-from mammo_tf import cases
+from mammo_tf import cases, labels
 
 ALGORITHM_VERSION = 1
 
@@ -25,7 +25,7 @@ READERS = 4  # threads that read masks; more only queue at the disk
 
 def lesion_crops(
     dataset: cases.Dataset,
-    policy: cases.LabelPolicy,
+    policy: labels.LabelPolicy,
     *,
     kinds: Sequence[str] = ("mass",),
     paddings: Sequence[float] = (0.2,),
@@ -94,7 +94,7 @@ def _check(paddings: Sequence[float], shift: float) -> None:
 
 
 def _bounds(
-    view: cases.View, lesion: cases.Lesion, policy: cases.LabelPolicy
+    view: cases.View, lesion: cases.Lesion, policy: labels.LabelPolicy
 ) -> tuple[int, int, int, int] | cases.Problem:
     path = view.path or view.id
     if math.isnan(policy.lesion(lesion)):

@@ -16,6 +16,7 @@ import dataclasses
 import numpy as np
 
 from mammo_tf import cases as contract
+from mammo_tf import regions
 from mammo_tf.datasets import phantom_acquisition, phantom_anatomy, phantom_lesions
 
 ALGORITHM_VERSION = 1
@@ -226,7 +227,7 @@ def _lesion(spec: PhantomSpec, who: Patient, at: tuple[int, int, int], view_id: 
     finding = who.breasts[b].findings[i]
     id = f"{view_id}_{i + 1}"
     words = phantom_lesions.describe(finding, _stream(spec, who.index, _REPORT, b, i))
-    region = contract.MaskRegion(Mask(spec, who.index, b, v, i), path=f"phantom:{id}")
+    region = regions.MaskRegion(Mask(spec, who.index, b, v, i), path=f"phantom:{id}")
     return contract.Lesion(id, finding.pathology, finding.kind, region, words, who.part)
 
 

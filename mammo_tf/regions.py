@@ -1,0 +1,105 @@
+"""Where a lesion lies in its view: a mask, a disc, or either seen through a window.
+
+x is the column, y the row, (0, 0) the top left pixel.
+
+    regions.CircleRegion(x=10, y=20, radius=5).bounds()       # (15, 5, 26, 16)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from mammo_tf.errors import DataError
+
+
+class Region(Protocol):
+    """Where a lesion lies, in the pixel frame of its view: x is the column, y the row, (0, 0) the top left."""
+
+    def bounds(self) -> tuple[int, int, int, int]:
+        """The smallest box (top, left, bottom, right) round the region, bottom and right exclusive."""
+        ...
+
+    def mask(self, shape: tuple[int, int]) -> np.ndarray:
+        """The region filled, as bool (H, W) of `shape`."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskRegion:
+    """A region stored as an image; `load` returns bool (H, W) and is called anew each time."""
+
+    load: Callable[[], np.ndarray]
+    path: str = ""
+
+    def bounds(self) -> tuple[int, int, int, int]:
+        mask = self.load()
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if not len(rows):
+            raise DataError(self.path or "mask", "the mask is empty: no pixel is set")
+        return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+    def mask(self, shape: tuple[int, int]) -> np.ndarray:
+        mask = self.load()
+        if mask.shape != tuple(shape):
+            raise DataError(
+                self.path or "mask", f"the mask is {mask.shape}, its image {tuple(shape)} (rows, columns)"
+            )
+        return mask
+
+
+@dataclasses.dataclass(frozen=True)
+class CircleRegion:
+    """A disc: centre (x, y) and radius in pixels, as mini-MIAS marks its lesions (y counted from the top here)."""
+
+    x: float
+    y: float
+    radius: float
+
+    def bounds(self) -> tuple[int, int, int, int]:
+        return (
+            math.floor(self.y - self.radius),
+            math.floor(self.x - self.radius),
+            math.ceil(self.y + self.radius) + 1,
+            math.ceil(self.x + self.radius) + 1,
+        )
+
+    def mask(self, shape: tuple[int, int]) -> np.ndarray:
+        rows, columns = np.ogrid[: shape[0], : shape[1]]
+        return (rows - self.y) ** 2 + (columns - self.x) ** 2 <= self.radius**2
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowRegion:
+    """A region seen through a window of its view, a `cases.View` (`View.window`)."""
+
+    region: Region
+    view: Any
+    top: int
+    left: int
+
+    def bounds(self) -> tuple[int, int, int, int]:
+        top, left, bottom, right = self.region.bounds()
+        return top - self.top, left - self.left, bottom - self.top, right - self.left
+
+    def mask(self, shape: tuple[int, int]) -> np.ndarray:
+        whole = self.region.mask(self.view.pixels().shape)
+        return cut(whole, self.top, self.left, shape[0], shape[1])
+
+
+def cut(image: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
+    """The box of an image, (height, width), with 0 where it overhangs; only the pixels needed are read.
+
+    >>> cut(np.array([[1, 2], [3, 4]], np.uint8), top=1, left=-1, height=2, width=3).tolist()
+    [[0, 3, 4], [0, 0, 0]]
+    """
+    out = np.zeros((height, width), image.dtype)
+    row0, row1 = max(top, 0), min(top + height, image.shape[0])
+    column0, column1 = max(left, 0), min(left + width, image.shape[1])
+    if row0 < row1 and column0 < column1:
+        out[row0 - top : row1 - top, column0 - left : column1 - left] = image[row0:row1, column0:column1]
+    return out

@@ -1,23 +1,19 @@
 """The files of a run's folder beside its record: predictions, history, model, curves, ROC, confusion, saliency.
 
-predictions = artifacts.read_predictions(folder / "predictions.csv")
+Figures are drawn by `figures`; what a method does not offer (a history, a model) is left out.
+
+    predictions = artifacts.read_predictions(folder / "predictions.csv")
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
-import datetime
 import functools
-import importlib.metadata
 import json
 import math
 import pathlib
-import platform
-import resource
-import subprocess
-import sys
-import time
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -55,6 +51,27 @@ class Predictions:
             probabilities[:, 1].astype(float),
             tuple(examples),
         )
+
+
+def make_folder(folder: pathlib.Path) -> pathlib.Path:
+    """Makes the folder and proves that it can be written.
+
+    Raises:
+        cases.DataError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".writable").touch()
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise cases.DataError(folder, f"the output folder cannot be written: {error.strerror}") from None
+    return folder
+
+
+def empty(folder: pathlib.Path) -> None:
+    """Removes what an earlier run left in its folder."""
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,48 +238,6 @@ def training_facts(history: Sequence[Mapping[str, Any]], best_epoch: int | None)
         "last_val_accuracy": float(accuracy[-1]),
         "epochs_to_95": int(near[0]) + 1 if len(near) else math.nan,
     }
-
-
-def circumstances(started: float) -> dict[str, Any]:
-    """What a repeated seed may change: time, peak memory, versions, machine, commit."""
-    scale = 1024 if sys.platform != "darwin" else 1024**2
-    packages = ("mammo-tf", "tensorflow", "keras", "numpy", "opencv-python-headless", "pydicom")
-    return {
-        "seconds": round(time.perf_counter() - started, 1),
-        "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale, 1),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
-        "hardware": hardware(),
-        "commit": _commit(),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-
-
-def hardware() -> str:
-    """The processor's name and its number of cores, without the machine's name."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        name = f"{names[0]}, {len(names)} cores" if names else name
-    return name
-
-
-def _commit() -> str:
-    here = pathlib.Path(__file__).parent
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=here, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
 
 
 def summary(record: Any) -> str:

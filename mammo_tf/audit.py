@@ -7,6 +7,7 @@ Three crops of each region dealt 80/20 at random give every later crop a relativ
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -15,6 +16,20 @@ from mammo_tf import cases, records
 from mammo_tf.datasets import splits
 
 PATIENTS_FILE = "patients.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Ledger:
+    """Counts in the file `path` how often the labels of each part were scored; a resumed run goes on counting."""
+
+    path: pathlib.Path
+
+    def read(self, part: str, times: int = 1) -> int:
+        """Adds `times` and returns the total of the part."""
+        counts = json.loads(self.path.read_text()) if self.path.is_file() else {}
+        counts[part] = counts.get(part, 0) + times
+        records.write_json(counts, self.path)
+        return counts[part]
 
 
 def overlap(parts: cases.Splits) -> dict[str, dict[str, float]]:

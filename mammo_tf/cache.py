@@ -9,10 +9,7 @@ and then renamed in one step, so that a half-made entry is never seen; of two pr
 from __future__ import annotations
 
 import dataclasses
-import enum
 import errno
-import hashlib
-import json
 import os
 import pathlib
 import re
@@ -24,7 +21,7 @@ from typing import Any
 
 import platformdirs
 
-from mammo_tf import cases
+from mammo_tf import cases, describe
 
 VARIABLE = "MAMMO_TF_CACHE"
 STALE_HOURS = 24.0
@@ -47,29 +44,12 @@ def folder() -> pathlib.Path:
 
 
 def key(*parts: Any) -> str:
-    """16 hexadecimal digits of the SHA-256 of the parts: strings, numbers, bytes, paths, lists, dicts, dataclasses.
+    """16 hexadecimal digits for the parts: whatever `describe.describe` takes.
 
     >>> key("a", 1) == key("a", 1), key("a", 1) == key("a", 2)
     (True, False)
-
-    Raises:
-        TypeError: a part is of another type.
     """
-    text = json.dumps(parts, sort_keys=True, default=_plain)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return [f"{type(value).__module__}.{type(value).__qualname__}", fields]
-    if isinstance(value, enum.Enum):
-        return [type(value).__qualname__, value.name]
-    if isinstance(value, bytes):
-        return hashlib.sha256(value).hexdigest()
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    raise TypeError(f"no stable key for {value!r} ({type(value).__name__})")
+    return describe.digest(*parts)
 
 
 def get(key: str, make: Callable[[pathlib.Path], None]) -> pathlib.Path:

@@ -9,6 +9,7 @@ Faults of the input are one message and exit status 2, never a traceback.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import logging
 import os
@@ -68,11 +69,12 @@ def _experiment_parser(module: types.ModuleType) -> argparse.ArgumentParser:
     add("--estimate", action="store_true", help="time two real steps at budget paper; print hours, memory, disk")
     add("--only", action="append", metavar="NAME", help="this run (repeatable; default all)")
     add("--protocol", choices=("as_published", "honest", "both"), default="both")
-    add("--dataset", choices=names, default=names[0])
+    add("--dataset", choices=names, help=f"default: the one that --root names, else {names[0]}")
     add("--root", action="append", metavar="NAME=DIR", default=[], help="folder of a dataset (repeatable)")
     add("--budget", choices=list(module.BUDGETS), default="demo")
-    add("--seed", type=int, default=0)
-    add("--seeds", type=int, default=1, metavar="K", help="repeat with K seeds, from --seed on")
+    add("--set", action="append", metavar="FIELD=VALUE", default=[], help="change a number of the budget")
+    add("--seed", type=_natural, default=0)
+    add("--seeds", type=_positive, default=1, metavar="K", help="repeat with K seeds, from --seed on")
     add("--weights", metavar="imagenet|phantom|FILE", help="pre-trained weights (phantom: a stand-in)")
     add("--out", type=pathlib.Path, default=pathlib.Path("runs"))
     add("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
@@ -83,12 +85,26 @@ def _experiment_parser(module: types.ModuleType) -> argparse.ArgumentParser:
     return parser
 
 
+def _natural(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 2^32 - 1")
+    return number
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
 def _experiment(module: types.ModuleType, options: argparse.Namespace) -> None:
     from mammo_tf import planning
 
     runs = choose(module.RUNS, options)
     if options.list or options.estimate:
-        facts = planning.estimate(runs, module, options.seed) if options.estimate else planning.costs(runs, module)
+        facts = planning.estimate(runs, module, options) if options.estimate else planning.costs(runs, module)
         print(json.dumps(facts, indent=1) if options.json else planning.text(facts))
         return
     settings = _settings(module, options)
@@ -115,12 +131,11 @@ def choose(runs: Sequence[Any], options: argparse.Namespace) -> list[Any]:
 def _settings(module: types.ModuleType, options: argparse.Namespace) -> Any:
     from mammo_tf import run
 
-    root = roots(options.root, [m.NAME for m in module.DATASETS]).get(options.dataset)
-    if root is None:
-        LOG.info("no folder given for %s: a synthetic phantom takes its place", options.dataset)
+    name = dataset_name(options, [m.NAME for m in module.DATASETS])
+    root = root_of(name, options.root)
     return run.Settings(
-        budget=module.BUDGETS[options.budget],
-        dataset=next(m for m in module.DATASETS if options.dataset == m.NAME),
+        budget=changed(module.BUDGETS[options.budget], options.set),
+        dataset=next(m for m in module.DATASETS if name == m.NAME),
         root=root,
         seed=options.seed,
         out=options.out,
@@ -131,19 +146,55 @@ def _settings(module: types.ModuleType, options: argparse.Namespace) -> Any:
     )
 
 
-def roots(given: Sequence[str], names: Sequence[str]) -> dict[str, pathlib.Path]:
-    """Dataset folders: from MAMMO_TF_DATA (a folder with one folder a dataset), overruled by NAME=DIR.
+def dataset_name(options: argparse.Namespace, names: Sequence[str]) -> str:
+    """The dataset that `--dataset` names, else the only one of `--root`, else the first.
 
     Raises:
-        cases.MammoError: NAME=DIR is malformed or NAME unknown.
+        cases.MammoError: `--root` is malformed, or names folders of which none would be read.
     """
-    found = {}
-    if os.environ.get("MAMMO_TF_DATA"):
-        parent = pathlib.Path(os.environ["MAMMO_TF_DATA"])
-        found = {name: parent / name for name in names if (parent / name).is_dir()}
-    for text in given:
-        name, _, folder = text.partition("=")
-        if name not in names or not folder:
+    given = [text.partition("=")[0] for text in options.root]
+    for text, name in zip(options.root, given, strict=True):
+        if name not in names or not text.partition("=")[2]:
             raise cases.MammoError(f"--root {text}: expected NAME=DIR with NAME one of {', '.join(names)}")
-        found[name] = pathlib.Path(folder).expanduser()
-    return found
+    if options.dataset is None and len(set(given)) > 1:
+        raise cases.MammoError(f"--root names {', '.join(given)}; say which one by --dataset")
+    chosen = options.dataset or (given[0] if given else names[0])
+    if given and chosen not in given and "MAMMO_TF_DATA" not in os.environ:
+        raise cases.MammoError(f"--dataset {chosen}, but --root names {', '.join(given)} only")
+    return chosen
+
+
+def root_of(name: str, given: Sequence[str]) -> pathlib.Path | None:
+    """The folder of a dataset: `--root`, else below MAMMO_TF_DATA (one folder a dataset), else None for the phantom.
+
+    Raises:
+        cases.MammoError: MAMMO_TF_DATA is set and holds no folder of that name.
+    """
+    folders = dict(text.split("=", 1) for text in given)
+    if name in folders:
+        return pathlib.Path(folders[name]).expanduser()
+    parent = os.environ.get("MAMMO_TF_DATA")
+    if not parent:
+        return None
+    if not (pathlib.Path(parent) / name).is_dir():
+        raise cases.MammoError(f"MAMMO_TF_DATA={parent} holds no folder {name}; unset it to run on the phantom")
+    return pathlib.Path(parent) / name
+
+
+def changed(budget: Any, changes: Sequence[str]) -> Any:
+    """The budget with FIELD=VALUE changed; its name says so, so that records of the two never share a table.
+
+    Raises:
+        cases.MammoError: the budget has no such number.
+    """
+    numbers = {f.name for f in dataclasses.fields(budget) if isinstance(getattr(budget, f.name), int | float | None)}
+    for text in changes:
+        field, _, value = text.partition("=")
+        if field not in numbers:
+            raise cases.MammoError(f"--set {text}: the numbers of a budget are {', '.join(sorted(numbers))}")
+        try:
+            number = float(value) if "." in value else int(value)
+        except ValueError:
+            raise cases.MammoError(f"--set {text}: {value!r} is not a number") from None
+        budget = dataclasses.replace(budget, **{field: number}, name=f"{budget.name}+{text}")
+    return budget

@@ -1,6 +1,6 @@
 """The commands of `mammo-tf`: phantom, cache, report, compare, export, keep.
 
-No logic stands here; heavy imports are inside the functions, so that `--help` is quick.
+Heavy imports are inside the functions, so that `--help` is quick.
 
     commands.add(parser.add_subparsers())
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
+import itertools
 import json
 import pathlib
 import shutil
@@ -20,7 +21,7 @@ from typing import Any
 
 from mammo_tf import cases
 
-FORMATS = ("cbis_ddsm", "mini_mias")
+FORMATS = ("cbis_ddsm", "mini_mias", "image_table")
 
 
 def add(commands: Any) -> list[argparse.ArgumentParser]:
@@ -113,8 +114,8 @@ def _report(options: argparse.Namespace) -> None:
 
     found = records.load(*(options.runs or [pathlib.Path("results")]))
     experiments = load_experiments(options.experiments)
+    _make(options.out)
     try:
-        options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "RESULTS.md").write_text(report.markdown(experiments, found))
         page.write(options.out / "page.html", experiments, found)
     except OSError as error:
@@ -135,7 +136,7 @@ def _add_compare(commands: Any) -> argparse.ArgumentParser:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from mammo_tf import artifacts, records, report
+    from mammo_tf import artifacts, records
     from mammo_tf.evaluation import compare
 
     one, other = (artifacts.read_predictions(folder / "predictions.csv") for folder in options.run)
@@ -143,7 +144,19 @@ def _compare(options: argparse.Namespace) -> None:
     facts = {"first": str(options.run[0]), "second": str(options.run[1])}
     facts |= {"auc": found.auc.as_dict(), "auc_p": found.auc_p, "accuracy": found.accuracy.as_dict()}
     facts |= {"accuracy_p": found.accuracy_p}
-    print(json.dumps(records.plain(facts)) if options.json else report.comparison_text(found, *options.run))
+    print(json.dumps(records.plain(facts)) if options.json else _comparison_text(found, *options.run))
+
+
+def _comparison_text(found: Any, first: Any, second: Any) -> str:
+    """Differences first - second with intervals and p-values (`compare.Comparison`)."""
+    from mammo_tf import tables
+
+    rows = [
+        ["AUC", tables.with_interval(found.auc), tables.number(found.auc_p, 4), found.auc.method],
+        ["accuracy", tables.with_interval(found.accuracy), tables.number(found.accuracy_p, 4), found.accuracy.method],
+    ]
+    title = f"{first}\nminus {second}\n{found.auc.n} examples of {found.auc.patients} patients"
+    return tables.text(tables.Table(title, ["metric", "difference", "p", "test"], rows))
 
 
 def _add_export(commands: Any) -> argparse.ArgumentParser:
@@ -171,6 +184,13 @@ def _export(options: argparse.Namespace) -> None:
     print(f"exported model:      {export.export(found[0], options.dir)}")
 
 
+def _make(folder: pathlib.Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cases.DataError(folder, f"cannot be written: {error.strerror}") from None
+
+
 def _add_keep(commands: Any) -> argparse.ArgumentParser:
     parser = _command(commands, "keep", _keep, "copy the records of runs to results/, where RESULTS.md reads them")
     parser.add_argument("runs", nargs="+", type=pathlib.Path)
@@ -181,12 +201,16 @@ def _add_keep(commands: Any) -> argparse.ArgumentParser:
 def _keep(options: argparse.Namespace) -> None:
     from mammo_tf import records
 
-    for record in records.load(*options.runs):
+    found = records.load(*options.runs)
+    if twice := [r.label for r, other in itertools.pairwise(found) if r.label == other.label]:
+        raise cases.MammoError(f"keep: several runs of {', '.join(sorted(set(twice)))}; name the folder of one")
+    for record in found:
         folder = options.results / record.paper
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         records.save(dataclasses.replace(record, folder=""), folder / f"{record.label}.json")
-        if record.dataset_kind == "phantom":  # labels of real data are not ours to pass on
-            shutil.copyfile(pathlib.Path(record.folder) / "predictions.csv", folder / f"{record.label}.csv")
+        predictions = pathlib.Path(record.folder) / "predictions.csv"
+        if record.dataset_kind == "phantom" and predictions.is_file():  # labels of patients are not ours to pass on
+            shutil.copyfile(predictions, folder / f"{record.label}.csv")
         print(folder / f"{record.label}.json")
 
 

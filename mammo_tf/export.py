@@ -85,6 +85,7 @@ def metadata(record: records.Record, normalizer: Any, side: int, channels: int) 
             "channels": channels,
         },
         "output": {"probabilities": "(B, 2) float32, rows sum to 1, columns in the order of class_names"},
+        "precision": f"exported float32; trained and evaluated {record.precision}",
         "record": {
             "hash": record.hash,
             "seed": record.seed,
@@ -95,20 +96,27 @@ def metadata(record: records.Record, normalizer: Any, side: int, channels: int) 
 
 
 def export(record: records.Record, folder: pathlib.Path) -> pathlib.Path:
-    """Writes the SavedModel of a run and checks that it answers as the run does.
+    """Writes the SavedModel of a run, reloads it, and checks that it answers as the run's net does in float32.
+
+    A net trained in bfloat16 or float16 predicted in that precision; its exported probabilities differ from the run's
+    predictions.csv by that rounding.
 
     Raises:
-        cases.DataError: the run's folder holds no model, or `folder` holds something else already.
-        cases.MammoError: the exported model does not repeat the run's probabilities.
+        cases.DataError: the run's folder holds no model; `folder` holds something else already, or cannot be written.
+        cases.MammoError: the reloaded model does not repeat the probabilities of the model that was saved.
     """
     model, normalizer, side = load(record)
-    if folder.exists() and any(folder.iterdir()) and not (folder / METADATA).is_file():
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / METADATA).is_file()):
         raise cases.DataError(folder, "is not empty and holds no exported model; name another folder")
     text = json.dumps(metadata(record, normalizer, side, model.input_shape[-1]), indent=1)
     served = Served(in_float32(model), normalizer, side, text)
     signatures = {"serve": served.serve, "serve_float": served.serve_float}
-    tf.saved_model.save(served, str(folder), signatures)
-    (folder / METADATA).write_text(text + "\n")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / METADATA).write_text(text + "\n")
+        tf.saved_model.save(served, str(folder), signatures)
+    except (OSError, tf.errors.OpError) as error:
+        raise cases.DataError(folder, f"the model cannot be written: {error}") from None
     _check(folder, served, side)
     return folder
 
@@ -116,8 +124,9 @@ def export(record: records.Record, folder: pathlib.Path) -> pathlib.Path:
 def load(record: records.Record) -> tuple[keras.Model, Any, int]:
     """The model, normalizer and side of a run's folder."""
     folder = pathlib.Path(record.folder)
-    if not (folder / "model.keras").is_file():
-        raise cases.DataError(folder, "holds no model.keras: only runs that train a net can be exported")
+    for name in ("model.keras", "preprocessing.json"):
+        if not (folder / name).is_file():
+            raise cases.DataError(folder, f"holds no {name}: only finished runs that train a net can be exported")
     model = keras.saving.load_model(folder / "model.keras", compile=False)
     contract = json.loads((folder / "preprocessing.json").read_text())
     return model, normalize.from_description(contract["normalization"]), contract["side"]

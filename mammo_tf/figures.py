@@ -22,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mammo_tf import errors
 from mammo_tf.evaluation import metrics
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -75,19 +76,21 @@ def roc_comparison(runs: Mapping[str, Mapping[str, Any]], *, title: str = "", no
 
 
 def overlay(runs: Mapping[str, Mapping[str, Any]], *, title: str = "", note: str = "") -> Figure:
-    """Accuracy over the epochs and ROC of several runs, one colour a run (ao2020, Figure 8).
+    """Accuracy and training loss over the epochs and ROC of several runs, one colour a run (ao2020, Figure 8).
 
     Args:
         runs: name -> dict(history=..., labels=(N,), scores=(N,), and optionally estimate=...).
     """
-    figure = _figure(11.0, 5.2, title or "Runs compared", note)
-    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    figure = _figure(15.0, 5.2, title or "Runs compared", note)
+    left, middle, right = figure.subplots(1, 3)
     for i, (name, run) in enumerate(runs.items()):
         epochs = [row["epoch"] for row in run["history"]]
         style = {"color": _colour(i), "marker": "o" if len(epochs) < 4 else None}
         left.plot(epochs, _column(run["history"], "val_accuracy"), label=name, **style)
         left.plot(epochs, _column(run["history"], "accuracy"), linestyle="--", alpha=0.75, **style)
+        middle.plot(epochs, _column(run["history"], "loss"), linestyle="--", label=name, **style)
     _tidy(left, "epoch", "accuracy (solid: validation, dashed: training)")
+    _tidy(middle, "epoch", "training loss")
     _accuracy_axis(left)
     left.legend(frameon=False, fontsize=9)
     _roc_lines(right, runs)
@@ -163,8 +166,15 @@ def contact_sheet(
 
 
 def save(figure: Figure, path: str | os.PathLike) -> None:
-    """Writes a PNG; the same figure gives the same bytes (no date, no version inside)."""
-    pathlib.Path(path).write_bytes(to_png(figure))
+    """Writes a PNG; the same figure gives the same bytes (no date, no version inside).
+
+    Raises:
+        errors.DataError: the file cannot be written.
+    """
+    try:
+        pathlib.Path(path).write_bytes(to_png(figure))
+    except OSError as error:
+        raise errors.DataError(path, f"cannot be written: {error.strerror}") from None
 
 
 def to_png(figure: Figure) -> bytes:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 from mammo_tf.cases import Lesion, Pathology, View
 
+ALGORITHM_VERSION = 1
+
 
 @dataclasses.dataclass(frozen=True)
 class LabelPolicy:
@@ -80,4 +82,5 @@ _SUSPICION = ("BI-RADS below 4", "BI-RADS 4 and up")
 pathology = LabelPolicy("pathology", _OUTCOME, _pathology_of_lesion, _pathology_of_view)
 birads_4_up = LabelPolicy("birads_4_up", _SUSPICION, _birads_of_lesion, _birads_of_view)
 birads_4_up_drop_3 = LabelPolicy("birads_4_up_drop_3", _SUSPICION, _drop_3_of_lesion, _drop_3_of_view)
+# The reader turns MIAS' severities into pathologies: the labels are those of `pathology`, under the name MIAS uses.
 mias_severity = LabelPolicy("mias_severity", _OUTCOME, _pathology_of_lesion, _pathology_of_view)

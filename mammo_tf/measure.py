@@ -1,6 +1,8 @@
 """What a fitted method is worth on the reported part, and what the split it was fitted on looks like.
 
-predictions, fields = measure.measure(protocol, parts, fitted, draws=2000, seed=0)
+The reported part is predicted once; thresholds come from validation.
+
+    predictions, fields = measure.measure(protocol, parts, fitted, ledger, draws=2000, seed=0)
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from mammo_tf.evaluation import intervals, thresholds
 
 
 def measure(
-    protocol: Any, parts: cases.Splits, fitted: Any, draws: int, seed: int
+    protocol: Any, parts: cases.Splits, fitted: Any, ledger: audit.Ledger, draws: int, seed: int
 ) -> tuple[artifacts.Predictions, dict[str, Any]]:
     """Predicts the reported part once and scores it; the second threshold comes from validation alone.
 
@@ -29,8 +31,7 @@ def measure(
     score = functools.partial(_score, predictions, draws=draws, seed=seed)
     train_labels = [example.label for example in parts.train]
     history = list(getattr(fitted, "history", ()))
-    # the part that chose the epoch and the threshold was read for both, and once more for the table
-    reads = getattr(fitted, "val_reads", 0) + 2 if on_validation else 1
+    ledger.read("val", getattr(fitted, "val_reads", 0) + 1)  # for the epochs and for the threshold
     return predictions, {
         "metrics": score(threshold=0.5),
         "tuned": score(threshold=threshold),
@@ -40,7 +41,7 @@ def measure(
             train_labels, predictions.labels, predictions.patients, draws=draws, seed=seed
         ),
         "training": artifacts.training_facts(history, getattr(fitted, "best_epoch", None)),
-        "test_reads": reads,
+        "test_reads": ledger.read(protocol.reported),
     }
 
 

@@ -1,6 +1,8 @@
 """Before and after the runs of a paper: what each will cost, doing them all, and showing what came out.
 
-facts = planning.costs(ao2020.RUNS, ao2020)
+The paper file says what can be run; nothing here knows a paper.
+
+    facts = planning.costs(ao2020.RUNS, ao2020)
 """
 
 from __future__ import annotations
@@ -9,17 +11,14 @@ import dataclasses
 import json
 import logging
 import pathlib
-import resource
 import shutil
-import sys
 import time
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from mammo_tf import cache, cases, records, report, run, tables
+from mammo_tf import cache, cases, machine, records, report, run, tables
+from mammo_tf.datasets import phantom
 
 LOG = logging.getLogger("mammo_tf")
 
@@ -46,20 +45,23 @@ def _measured_seconds(key: str) -> dict[tuple[str, str, str], float]:
     return {(r.run, r.protocol, r.budget): r.seconds for r in found}
 
 
-def estimate(runs: Sequence[run.Run], module: types.ModuleType, seed: int) -> list[dict[str, Any]]:
+def estimate(runs: Sequence[run.Run], module: types.ModuleType, options: Any) -> list[dict[str, Any]]:
     """Times two real training steps of each net at budget `paper` and scales them up.
 
-    The sizes are the paper's: 4,725 crops, 80 % of them for training (ao2020, Section 3.1), or those of the module's
-    `PAPER_TRAIN_SIZES`, protocol -> training examples.
+    The module's `PAPER_TRAIN_SIZES` says how many training examples each protocol has on the paper's data.
     """
+    from mammo_tf.training import method as training
+
     if "paper" not in module.BUDGETS:
         raise cases.MammoError(f"--estimate: {module.KEY} has no budget paper; it has {', '.join(module.BUDGETS)}")
     budget = module.BUDGETS["paper"]
-    rows = []
+    rows, steps_timed = [], {}
     for one in runs:
         method = one.method(budget)
         batch, size = method.pipeline.batch, module.PAPER_TRAIN_SIZES[one.protocol.name]
-        seconds = time_step(method, seed)
+        if one.name not in steps_timed:  # both protocols train the same net
+            steps_timed[one.name] = training.time_step(method, options.seed)
+        seconds = steps_timed[one.name]
         steps = sum(stage.epochs for stage in method.stages) * -(-size // batch)
         rows.append(
             {
@@ -68,35 +70,23 @@ def estimate(runs: Sequence[run.Run], module: types.ModuleType, seed: int) -> li
                 "seconds a step": round(seconds, 3),
                 "steps": steps,
                 "hours": round(seconds * steps / 3600, 1),
-                "peak memory, GB": round(_peak_gb(), 1),
+                "peak memory so far, GB": round(machine.peak_mb() / 1e3, 1),
                 "images in memory, GB": round(size * method.pipeline.side**2 * 2 / 1e9, 2),
-                "free disk, GB": round(shutil.disk_usage(cache.folder().parent).free / 1e9, 1),
+                "phantom on disk, GB": round(_phantom_gb(budget.phantom), 1),
+                "free disk, GB": round(_free_gb(cache.folder()), 1),
             }
         )
     return rows
 
 
-def time_step(method: Any, seed: int, repeats: int = 2) -> float:
-    """Seconds a training step of a net takes on noise at its own size, after one step to warm up."""
-    from mammo_tf.training import fit, precision
-
-    pipeline = method.pipeline
-    chosen = precision.resolve("auto")
-    context = cases.Context(seed=seed, budget="paper", folder=None)
-    model = dataclasses.replace(method, pretrained=None).build(context, chosen)
-    fit.compile_model(model, method.stages[0].optimizer())
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal((pipeline.batch, pipeline.side, pipeline.side, pipeline.channels), np.float32)
-    y = rng.integers(0, 2, pipeline.batch)
-    model.train_on_batch(x, y)
-    started = time.perf_counter()
-    for _ in range(repeats):
-        model.train_on_batch(x, y)
-    return (time.perf_counter() - started) / repeats
+def _phantom_gb(spec: phantom.PhantomSpec) -> float:
+    """Films of 16 bits, masks of 8 and crops: about 3 bytes a pixel of about 2.1 views a patient."""
+    return spec.patients * 2.1 * spec.height * spec.width * 3 / 1e9
 
 
-def _peak_gb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform != "darwin" else 1024**3)
+def _free_gb(folder: pathlib.Path) -> float:
+    there = next(path for path in (folder, *folder.parents) if path.is_dir())
+    return shutil.disk_usage(there).free / 1e9
 
 
 def text(facts: Sequence[Mapping[str, Any]]) -> str:
@@ -107,7 +97,13 @@ def text(facts: Sequence[Mapping[str, Any]]) -> str:
 
 def execute_all(runs: Sequence[run.Run], settings: run.Settings, seeds: int) -> list[records.Record]:
     """Every run with every seed, one after the other."""
-    deterministic()
+    from mammo_tf.training import precision
+
+    precision.deterministic()
+    chosen = precision.resolve(settings.precision)
+    LOG.info("%s; precision %s: %s", precision.describe_device(), chosen.policy, chosen.reason)
+    if settings.root is None:
+        LOG.info("no folder of %s given: a synthetic phantom takes its place", settings.dataset.NAME)
     found = []
     for seed in range(settings.seed, settings.seed + seeds):
         for one in runs:
@@ -115,13 +111,6 @@ def execute_all(runs: Sequence[run.Run], settings: run.Settings, seeds: int) -> 
             found.append(run.execute(one, dataclasses.replace(settings, seed=seed)))
             LOG.debug("%s took %.0f s", one.name, time.perf_counter() - started)
     return found
-
-
-def deterministic() -> None:
-    """Makes TensorFlow's kernels repeat themselves bit for bit (0 to 8 % slower)."""
-    import tensorflow as tf
-
-    tf.config.experimental.enable_op_determinism()
 
 
 def show(module: types.ModuleType, found: Sequence[records.Record], *, as_json: bool) -> None:

@@ -1,8 +1,6 @@
 """What a run leaves behind: one JSON record, named by a hash of everything that decides its numbers.
 
-`describe` turns a run into plain values: functions and classes by qualified name (with the ALGORITHM_VERSION of
-their module), dataclasses and partials by their arguments. Lambdas and closures raise: their name does not say what
-they do.
+A record is written when a run has ended; tables are made from records alone.
 
     record = records.load("runs/demo")[0]
     record.metrics["auc"].low
@@ -11,82 +9,24 @@ they do.
 from __future__ import annotations
 
 import dataclasses
-import enum
-import functools
-import hashlib
-import inspect
 import json
 import math
+import os
 import pathlib
-import sys
-import tempfile
-import types
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mammo_tf import cases
+from mammo_tf import cases, describe
 from mammo_tf.evaluation import intervals
 
 VOLATILE = ("seconds", "memory_mb", "commit", "created", "hardware", "versions", "folder")
 
 
-def describe(value: Any) -> Any:
-    """The value as nested lists, dicts, strings and numbers, the same for the same meaning.
-
-    Raises:
-        TypeError: a lambda, a closure, or something that has no stable description.
-
-    >>> describe(functools.partial(sorted, reverse=True))
-    {'call': 'builtins.sorted', 'arguments': {'reverse': True}}
-    """
-    if value is None or isinstance(value, bool | int | str):
-        return value.name if isinstance(value, enum.Enum) else value
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, np.generic):
-        return describe(value.item())
-    if isinstance(value, Mapping):
-        return {str(key): describe(value[key]) for key in sorted(value, key=str)}
-    if isinstance(value, list | tuple):
-        return [describe(item) for item in value]
-    if isinstance(value, functools.partial):
-        return {"call": _name(value.func), "arguments": describe(_arguments(value))}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.compare}
-        return {"call": _name(type(value)), "arguments": describe(fields)}
-    if isinstance(value, types.ModuleType):
-        return value.__name__
-    if callable(value):
-        return _name(value)
-    raise TypeError(f"no stable description of {value!r} ({type(value).__name__})")
-
-
-def _name(function: Any) -> str:
-    if isinstance(function, functools.partial):
-        raise TypeError(f"a partial of a partial: {function!r}")
-    name = getattr(function, "__qualname__", None)
-    if name is None or "<lambda>" in name or "<locals>" in name:
-        raise TypeError(f"{function!r} is a lambda or a closure: name a module-level function instead")
-    version = getattr(sys.modules.get(function.__module__), "ALGORITHM_VERSION", None)
-    module = "experiment" if function.__module__ == "__main__" else function.__module__
-    module = "experiment" if module.startswith("experiments.") else module
-    return f"{module}.{name}" + ("" if version is None else f"@{version}")
-
-
-def _arguments(call: functools.partial) -> dict[str, Any]:
-    """Positional arguments by name where the signature can be read, so that both ways to write a call are one."""
-    try:
-        return dict(inspect.signature(call.func).bind_partial(*call.args, **call.keywords).arguments)
-    except (TypeError, ValueError):
-        return {**{str(i): value for i, value in enumerate(call.args)}, **call.keywords}
-
-
 def hash8(*parts: Any) -> str:
     """Eight hexadecimal digits of the SHA-256 of the parts' descriptions."""
-    text = json.dumps([describe(part) for part in parts], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return describe.digest(*parts, digits=8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,19 +35,22 @@ class Record:
 
     Attributes:
         paper, run, protocol, budget, seed, dataset, dataset_kind, label_policy, weights: what was run.
+        precision: the resolved Keras policy ("float32", "mixed_bfloat16", ...).
         hash: of the run's description, the dataset's fingerprint, the seed and the needs' hashes.
         reported: the part that `metrics` speak of ("val" or "test").
         sizes: part -> {examples, patients, positives, rois}.
         metrics: on the reported part at threshold 0.5, name -> Estimate.
         tuned: the same at the threshold chosen on validation by `threshold_rule`.
         majority: the metrics of always answering the training majority.
-        training: train_accuracy, best_epoch, epochs, val_accuracy and last_epoch_accuracy at their epochs, ...
+        training: best_epoch, epochs, train_accuracy and val_accuracy at the best epoch, last_val_accuracy,
+            epochs_to_95 (`artifacts.training_facts`); empty for methods without epochs.
         claims: other things the paper claims, measured (share of the saliency at the rim, ...).
         selection: the rule that chose the epoch.
         leaks: what the protocol lets leak; empty when honest. audit: the measured overlap of the parts.
         test_reads: how often the labels of the reported part were scored.
         problems: files or rows left out, with reasons.
-        seconds, memory_mb, versions, hardware, commit, created: of this very run; not part of what a seed repeats.
+        seconds, memory_mb (peak of the process so far), versions, hardware, commit, created: of this very run; not
+            part of what a seed repeats.
     """
 
     paper: str
@@ -147,8 +90,9 @@ class Record:
 
     @property
     def label(self) -> str:
-        """Name of the run's folder and of its kept record."""
-        return f"{self.run}-{self.protocol}-{self.dataset}-{self.dataset_kind}-{self.budget}-s{self.seed}"
+        """Name of the kept record: a later one of the same row takes its place. The run's folder adds the hash."""
+        dataset = cases.Dataset(self.dataset, self.dataset_kind, "", ())
+        return label(self.run, self.protocol, dataset, self.budget, self.seed)
 
     def stable(self) -> dict[str, Any]:
         """What repeating the seed on one machine must repeat: everything but `VOLATILE`."""
@@ -156,6 +100,11 @@ class Record:
 
 
 _ESTIMATES = ("metrics", "tuned", "majority", "claims")
+
+
+def label(run: str, protocol: str, dataset: cases.Dataset, budget: str, seed: int) -> str:
+    """`<run>-<protocol>-<dataset>-<kind>-<budget>-s<seed>`."""
+    return f"{run}-{protocol}-{dataset.name}-{dataset.kind}-{budget}-s{seed}"
 
 
 def as_json(record: Record) -> dict[str, Any]:
@@ -195,15 +144,24 @@ def from_json(values: Mapping[str, Any], source: Any = "record") -> Record:
 
 
 def write_json(values: Any, path: pathlib.Path) -> None:
-    """Written whole or not at all: to a temporary name, then renamed."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
-        json.dump(values, file, indent=1, sort_keys=True, allow_nan=False)
-        file.write("\n")
-    pathlib.Path(file.name).chmod(0o644)
-    pathlib.Path(file.name).replace(path)
+    """Written whole or not at all: to a temporary name, then renamed.
+
+    Raises:
+        cases.DataError: the folder cannot be written.
+    """
+    text = json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError as error:
+        raise cases.DataError(path, f"cannot be written: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def save(record: Record, path: pathlib.Path) -> None:
+    """Writes a record as JSON; `load` reads it."""
     write_json(as_json(record), path)
 
 

@@ -16,6 +16,8 @@ import numpy as np
 
 from mammo_tf.errors import DataError
 
+ALGORITHM_VERSION = 1
+
 
 class Region(Protocol):
     """Where a lesion lies, in the pixel frame of its view: x is the column, y the row, (0, 0) the top left."""
@@ -38,10 +40,9 @@ class MaskRegion:
 
     def bounds(self) -> tuple[int, int, int, int]:
         mask = self.load()
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if not len(rows):
+        if not mask.any():
             raise DataError(self.path or "mask", "the mask is empty: no pixel is set")
-        return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+        return box(mask)
 
     def mask(self, shape: tuple[int, int]) -> np.ndarray:
         mask = self.load()
@@ -89,6 +90,21 @@ class WindowRegion:
     def mask(self, shape: tuple[int, int]) -> np.ndarray:
         whole = self.region.mask(self.view.pixels().shape)
         return cut(whole, self.top, self.left, shape[0], shape[1])
+
+
+def box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """The smallest box (top, left, bottom, right) round a mask (H, W), bottom and right exclusive.
+
+    >>> box(np.array([[0, 0, 0], [0, 1, 1]], bool))
+    (1, 1, 2, 3)
+
+    Raises:
+        ValueError: no pixel is set.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        raise ValueError("no pixel of the mask is set")
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
 def cut(image: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:

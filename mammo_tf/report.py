@@ -14,8 +14,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mammo_tf import records, tables
-from mammo_tf.evaluation import compare, intervals
+from mammo_tf import cases, records, tables
+from mammo_tf.evaluation import intervals
 from mammo_tf.tables import Table, number, with_interval
 
 WARNING = "Research software, not a medical device: nothing here may be used for the care of patients."
@@ -23,6 +23,7 @@ PHANTOM = (
     "Phantom results: synthetic images, not mammograms. They show that the code works and how the protocols differ; "
     "they support no claim of a paper about patients."
 )
+NOT_TRUSTED = "\\*: fewer than 20 patients of a class, or nothing varies: the interval is not to be trusted."
 STANDIN = (
     "`phantom_standin` weights come from the same phantom generator (other patients, another task), so no gain from "
     "them supports a paper's claim about ImageNet weights."
@@ -100,7 +101,7 @@ def _measured_notes(group: Sequence[records.Record]) -> list[str]:
     methods = sorted({f"{name}: {method.split(';')[0]}" for name, method in shown})
     notes = [f"95 % intervals; {'; '.join(methods)}. Threshold 0.5."]
     if any("*" in with_interval(e) for r in group for e in r.metrics.values()):
-        notes.append("\\*: fewer than 20 patients of a class, or nothing varies: the interval is not to be trusted.")
+        notes.append(NOT_TRUSTED)
     weights = sorted({f"`{r.run}` {r.weights}" for r in group if r.weights != "scratch"})
     if weights:
         notes.append("Starting weights: " + ", ".join(weights) + ".")
@@ -118,12 +119,15 @@ def _measured_notes(group: Sequence[records.Record]) -> list[str]:
 def difference(one: intervals.Estimate, other: intervals.Estimate) -> intervals.Estimate:
     """one - other, with an interval from both intervals (MOVER; Zou and Donner 2008, doi:10.1002/sim.3095).
 
-    It takes the two as independent; parts that share patients make it too wide, not too narrow.
+    It takes the two as independent; parts that share patients make it too wide, not too narrow. Marks of the two
+    methods ("few positives", "degenerate") pass to the result.
     """
     value = one.value - other.value
     low = value - math.hypot(one.value - one.low, other.high - other.value)
     high = value + math.hypot(one.high - one.value, other.value - other.low)
-    return dataclasses.replace(one, value=value, low=low, high=high, method="MOVER of two 95 % intervals")
+    marks = dict.fromkeys(mark for e in (one, other) for mark in e.method.split("; ")[1:])
+    method = "; ".join(["MOVER of two 95 % intervals", *marks])
+    return intervals.Estimate(value, low, high, one.n + other.n, method)
 
 
 def gap_table(group: Sequence[records.Record]) -> Table | None:
@@ -135,11 +139,13 @@ def gap_table(group: Sequence[records.Record]) -> Table | None:
         if published and honest:
             rows.append([run, number(seed), *_gap_row(published, honest)])
     columns = ["run", "seed", "accuracy gap", "AUC gap", "best - last", "val - test", "siblings", "same patient"]
+    starred = [NOT_TRUSTED] if any("*" in cell for row in rows for cell in row) else []
     notes = [
         "Gap = as_published - honest; interval: MOVER of two 95 % intervals, taken as independent.",
         "best - last (as_published): accuracy that choosing the epoch on the reported part adds to the last epoch's. "
         "val - test (honest): what the same choice promises on validation and does not keep on test. siblings, same "
         "patient (as_published): share of the reported crops whose ROI, or patient, also has a crop in training.",
+        *starred,
     ]
     return Table("The gap between the protocols", columns, rows, notes) if rows else None
 
@@ -210,33 +216,52 @@ def difference_table(experiment: Any, group: Sequence[records.Record]) -> Table 
 
 
 def sections(experiment: Any, found: Iterable[records.Record]) -> list[Section]:
-    """One section for each kind of data, dataset and budget, in the order of the experiment's runs."""
+    """One section for each kind of data, dataset and budget, in the order of the experiment's runs.
+
+    Raises:
+        cases.MammoError: two records claim the same row and seed with different hashes.
+    """
     order = {(run.name, run.protocol.name): i for i, run in enumerate(experiment.RUNS)}
     mine = [r for r in found if r.paper == experiment.KEY and (r.run, r.protocol) in order]
-    mine.sort(key=lambda r: (r.dataset_kind, r.dataset, r.budget, order[r.run, r.protocol], r.seed))
+    mine = sorted(_once(mine), key=lambda r: (r.dataset_kind, r.dataset, r.budget, order[r.run, r.protocol], r.seed))
     out = []
     for (kind, dataset, budget), same in itertools.groupby(mine, key=lambda r: (r.dataset_kind, r.dataset, r.budget)):
         group = list(same)
-        tables = [measured_table(group), gap_table(group), operating_table(group), claims_table(group)]
-        tables.append(difference_table(experiment, group))
+        shown = [measured_table(group), gap_table(group), operating_table(group), claims_table(group)]
+        shown.append(difference_table(experiment, group))
         kind_text = "phantom in the layout of" if kind == "phantom" else "real"
         title = f"{experiment.KEY}: {kind_text} {dataset}, budget {budget}"
-        out.append(Section(title, [table for table in tables if table], group))
+        out.append(Section(title, [table for table in shown if table], group))
     return out
+
+
+def _once(found: Iterable[records.Record]) -> list[records.Record]:
+    """Each row and seed once; copies of one run (a run's folder and its kept record) count as one."""
+    rows: dict[str, records.Record] = {}
+    for record in found:
+        other = rows.setdefault(record.label, record)
+        if other.hash != record.hash:
+            raise cases.MammoError(
+                f"{record.label}: two records of this row, {other.hash} in {other.folder} and {record.hash} in "
+                f"{record.folder}; keep one of them"
+            )
+    return list(rows.values())
 
 
 def command(section: Section) -> str:
     """The command that redoes a section."""
-    r = section.records[0]
-    runs = " ".join(f"--only {name}" for name in dict.fromkeys(r.run for r in section.records))
-    root = f" --root {r.dataset}=DIR" if r.dataset_kind == "real" else ""
-    weights = {r.weights for r in section.records} - {"scratch", "phantom_standin"}
-    extra = " --weights " + "/".join(sorted(weights)) if weights else ""
-    if r.dataset_kind == "real" and any(r.weights == "phantom_standin" for r in section.records):
-        extra = " --weights phantom"
-    count = len({r.seed for r in section.records})
-    seeds = f" --seed {r.seed}" + (f" --seeds {count}" if count > 1 else "")
-    return f"python experiments/{r.paper}.py --dataset {r.dataset}{root} --budget {r.budget} {runs}{extra}{seeds}"
+    group = section.records
+    r = group[0]
+    words = [f"python experiments/{r.paper}.py --dataset {r.dataset}"]
+    words += [f"--root {r.dataset}=DIR"] if r.dataset_kind == "real" else []
+    words += [f"--budget {r.budget}", *(f"--only {name}" for name in dict.fromkeys(r.run for r in group))]
+    protocols = list(dict.fromkeys(r.protocol for r in group))
+    words += [f"--protocol {protocols[0]}"] if len(protocols) == 1 else []
+    weights = sorted({r.weights for r in group} - {"scratch"})
+    words += [f"--weights {'phantom' if w == 'phantom_standin' else w}" for w in weights]
+    seeds = sorted({r.seed for r in group})
+    words += [f"--seed {seeds[0]}", *([f"--seeds {len(seeds)}"] if len(seeds) > 1 else [])]
+    return " ".join(words)
 
 
 def markdown(experiments: Mapping[str, Any], found: Sequence[records.Record]) -> str:
@@ -263,14 +288,5 @@ def markdown(experiments: Mapping[str, Any], found: Sequence[records.Record]) ->
 def _circumstances(group: Sequence[records.Record]) -> str:
     minutes = sum(r.seconds for r in group) / 60
     machines = ", ".join(sorted({r.hardware for r in group}))
-    return f"{len(group)} runs, {minutes:.0f} minutes in all on {machines}; precision {group[0].precision}."
-
-
-def comparison_text(found: compare.Comparison, first: Any, second: Any) -> str:
-    """What `mammo-tf compare` prints: differences first - second with intervals and p-values."""
-    rows = [
-        ["AUC", with_interval(found.auc), number(found.auc_p, 4), found.auc.method],
-        ["accuracy", with_interval(found.accuracy), number(found.accuracy_p, 4), found.accuracy.method],
-    ]
-    title = f"{first}\nminus {second}\n{found.auc.n} examples of {found.auc.patients} patients"
-    return tables.text(Table(title, ["metric", "difference", "p", "test"], rows))
+    precisions = ", ".join(sorted({r.precision for r in group}))
+    return f"{len(group)} runs, {minutes:.0f} minutes in all on {machines}; precision {precisions}."

@@ -7,13 +7,10 @@ Whatever can be fitted is a `Method`; a paper is a tuple of `Run`s (`experiments
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import hashlib
 import logging
-import os
 import pathlib
-import shutil
 import time
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mammo_tf import artifacts, audit, cases, datasets, labels, measure, records
+from mammo_tf import artifacts, audit, cases, datasets, describe, intake, labels, machine, measure, records
 from mammo_tf.datasets import phantom
 from mammo_tf.evaluation import thresholds
 
@@ -75,6 +72,7 @@ class Run:
     """One row of a paper's table under one protocol.
 
     Attributes:
+        paper: key of the paper file.
         name: the row, as `--only` takes it.
         method: budget -> Method.
         data: (dataset, budget) -> (examples, problems).
@@ -85,7 +83,7 @@ class Run:
         standin: what `--weights phantom` means here: a run on another phantom whose net is the starting point.
         pretrained: the way to the weights that `--weights imagenet` means, or None where a run starts from scratch.
         spec: budget -> the phantom of this run, where it is not the budget's own.
-        paper: the paper's numbers for this row, by metric, and `source`.
+        published: the paper's numbers for this row, by metric; not part of the hash.
     """
 
     paper: str
@@ -104,7 +102,19 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What the command line decides. `root` None: the phantom. `weights`: "imagenet", "phantom" or a file."""
+    """What the command line decides.
+
+    Attributes:
+        budget: one of the paper file's.
+        dataset: the format module.
+        root: its folder; None stands for the phantom.
+        seed: 0 to 2^32 - 1.
+        out: where the runs' folders go.
+        weights: "imagenet", "phantom" or a file; for runs that start from pre-trained weights.
+        precision: "auto", "float32", "bfloat16" or "float16".
+        resume: keep what is there: a finished run is returned, a stopped one goes on from its checkpoint.
+        strict: stop at the first unreadable file.
+    """
 
     budget: Any
     dataset: types.ModuleType
@@ -120,8 +130,8 @@ class Settings:
 def identity(run: Run, settings: Settings, fingerprint: str) -> str:
     """Eight digits for everything that decides the numbers; the budget counts after scaling.
 
-    >>> len(records.hash8("a", 1))
-    8
+    Counted are the run's description, the dataset's fingerprint, the settings, the hashes of what it needs, and the
+    ALGORITHM_VERSION of every module that the paper file or this one imports, directly or not.
     """
     needs = [identity(need, settings, fingerprint) for need in run.needs]
     standin = run.standin if settings.weights == "phantom" else None
@@ -131,15 +141,23 @@ def identity(run: Run, settings: Settings, fingerprint: str) -> str:
         "data": run.data,
         "split": run.split,
         "protocol": run.protocol,
-        "policy": run.policy(settings.dataset.NAME).name,
+        "policy": run.policy(settings.dataset.NAME),
+        "versions": describe.versions([__name__, *map(_module, (run.method, run.data, run.split))]),
         "budget": settings.budget,
         "dataset": fingerprint,
         "seed": settings.seed,
-        "weights": _weights_digest(settings.weights) if run.pretrained else None,
+        "weights": _weights_digest(run, settings),
         "precision": settings.precision,
-        "standin": standin and identity(standin, settings, "phantom"),
+        "spec": run.spec and run.spec(settings.budget),
+        "standin": standin and identity(standin, _for_standin(settings), "phantom"),
     }
     return records.hash8(decided, needs)
+
+
+def _module(call: Any) -> str:
+    """The module of a function, a partial of one, or a callable value."""
+    call = getattr(call, "func", call)
+    return call.__module__ if hasattr(call, "__qualname__") else type(call).__module__
 
 
 def execute(run: Run, settings: Settings) -> records.Record:
@@ -150,14 +168,15 @@ def execute(run: Run, settings: Settings) -> records.Record:
     """
     started = time.perf_counter()
     dataset = open_data(run, settings)
-    _say_problems("read", dataset.problems)
+    intake.say("read", dataset.problems)
     digest = identity(run, settings, dataset.fingerprint)
-    folder = _folder(run, settings, dataset, digest)
+    label = records.label(run.name, run.protocol.name, dataset, settings.budget.name, settings.seed)
+    folder = artifacts.make_folder(pathlib.Path(settings.out) / run.paper / f"{label}-{digest}")
     if settings.resume and (folder / "record.json").is_file():
         LOG.info("%s: already done in %s", run.name, folder)
         return records.load(folder / "record.json")[0]
-    examples, problems = _readable(*run.data(dataset, settings.budget), strict=settings.strict)
-    _say_problems("cut", problems)
+    examples, problems = intake.readable(*run.data(dataset, settings.budget), strict=settings.strict)
+    intake.say("cut", problems)
     parts = run.split(examples, settings.seed)
     audit.refuse_empty(parts, run.protocol.reported)
     inputs, weights = _inputs(run, settings, parts, dataset)
@@ -175,17 +194,21 @@ def execute(run: Run, settings: Settings) -> records.Record:
         draw=artifacts.drawings(shown),
     )
     LOG.info("%s (%s) on %s, %s: %s", run.name, run.protocol.name, dataset.name, dataset.kind, _sizes_text(parts))
+    if not settings.resume:
+        artifacts.empty(folder)
     fitted = run.method(settings.budget).fit(parts.train, parts.val, context)
-    predictions, measured = measure.measure(run.protocol, parts, fitted, settings.budget.draws, settings.seed)
+    ledger = audit.Ledger(folder / "reads.json")
+    predictions, measured = measure.measure(run.protocol, parts, fitted, ledger, settings.budget.draws, settings.seed)
     claims = artifacts.write(folder, fitted, predictions, shown)
     audit.write_patients(folder, parts)
     record = records.Record(
-        **_facts(run, settings, dataset, digest),
+        **_facts(run, settings, dataset, fitted),
+        hash=digest,
         **measure.of_split(run.protocol, parts),
         **measured,
-        problems=_listed((*dataset.problems, *problems, *getattr(fitted, "problems", ())), dataset.root),
+        problems=intake.listed((*dataset.problems, *problems, *getattr(fitted, "problems", ())), dataset.root),
         claims=claims,
-        **artifacts.circumstances(started),
+        **machine.circumstances(started, getattr(fitted, "device", None)),
         folder=str(folder),
     )
     records.save(dataclasses.replace(record, folder=""), folder / "record.json")
@@ -198,53 +221,6 @@ def open_data(run: Run, settings: Settings) -> cases.Dataset:
     spec = run.spec(settings.budget) if run.spec else settings.budget.phantom
     root = None if run.spec else settings.root
     return datasets.open_dataset(settings.dataset, root, spec=spec, strict=settings.strict)
-
-
-def _readable(examples: Sequence[cases.Example], problems: Sequence[cases.Problem], *, strict: bool) -> Selection:
-    """Leaves out examples whose pixels cannot be read, before the split, so that none fails half-way through."""
-    files = {view.path or view.id: view for example in examples for view in example.views}
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        faults = {path: fault for path, fault in zip(files, pool.map(_fault, files.values()), strict=True) if fault}
-    if strict and (first := next(iter(faults.values()), None)):
-        raise cases.DataError(first.path, first.reason)
-    good = tuple(e for e in examples if not any((view.path or view.id) in faults for view in e.views))
-    return good, (*problems, *faults.values())
-
-
-def _fault(view: cases.View) -> cases.Problem | None:
-    try:
-        view.pixels()
-    except cases.DataError as error:
-        return cases.Problem(error.path, error.reason)
-    return None
-
-
-def _listed(problems: Sequence[cases.Problem], root: str) -> list[dict[str, str]]:
-    """Problems as a record holds them: paths from the dataset's folder on, so that none of a machine is published."""
-    strip = f"{root.rstrip(os.sep)}{os.sep}"
-    return [{"path": p.path.removeprefix(strip), "reason": p.reason.replace(strip, "")} for p in problems]
-
-
-def _folder(run: Run, settings: Settings, dataset: cases.Dataset, digest: str) -> pathlib.Path:
-    row, data = f"{run.name}-{run.protocol.name}", f"{dataset.name}-{dataset.kind}"
-    name = f"{row}-{data}-{settings.budget.name}-s{settings.seed}-{digest}"
-    folder = pathlib.Path(settings.out) / run.paper / name
-    try:
-        if folder.exists() and not settings.resume:
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".writable").touch()
-        (folder / ".writable").unlink()
-    except OSError as error:
-        raise cases.DataError(folder, f"the output folder cannot be written: {error.strerror}") from None
-    return folder
-
-
-def _say_problems(what: str, problems: Sequence[cases.Problem]) -> None:
-    for problem in problems[:5]:
-        LOG.warning("left out: %s: %s", problem.path, problem.reason)
-    if len(problems) > 5:
-        LOG.warning("left out while being %s: %d in all; the record lists them", what, len(problems))
 
 
 def _sizes_text(parts: cases.Splits) -> str:
@@ -263,11 +239,17 @@ def _inputs(
     return inputs, _weights(run, settings)
 
 
+def _for_standin(settings: Settings) -> Settings:
+    """One stand-in serves every seed and run; it is trained once."""
+    return dataclasses.replace(settings, resume=True, weights=None, seed=0)
+
+
 def _weights(run: Run, settings: Settings) -> pathlib.Path | None:
+    """The file of the pre-trained weights that the run starts from, made or fetched where it must be."""
     if run.pretrained is None:
         return None
     if settings.weights == "phantom":
-        record = execute(run.standin, dataclasses.replace(settings, resume=True, weights=None, seed=0))
+        record = execute(run.standin, _for_standin(settings))
         return pathlib.Path(record.folder) / "model.keras"
     if settings.weights in (None, "imagenet"):
         return run.pretrained()
@@ -277,7 +259,7 @@ def _weights(run: Run, settings: Settings) -> pathlib.Path | None:
     return path
 
 
-def _facts(run: Run, settings: Settings, dataset: cases.Dataset, digest: str) -> dict[str, Any]:
+def _facts(run: Run, settings: Settings, dataset: cases.Dataset, fitted: Any) -> dict[str, Any]:
     """The fields of the record that say what was run."""
     policy = run.policy(dataset.name)
     select = getattr(run.method(settings.budget), "select", None)
@@ -285,7 +267,6 @@ def _facts(run: Run, settings: Settings, dataset: cases.Dataset, digest: str) ->
         "paper": run.paper,
         "run": run.name,
         "protocol": run.protocol.name,
-        "hash": digest,
         "dataset": dataset.name,
         "dataset_kind": dataset.kind,
         "fingerprint": dataset.fingerprint,
@@ -294,7 +275,7 @@ def _facts(run: Run, settings: Settings, dataset: cases.Dataset, digest: str) ->
         "budget": settings.budget.name,
         "seed": settings.seed,
         "weights": _weights_name(run, settings),
-        "precision": settings.precision,
+        "precision": getattr(fitted, "precision", "float64"),
         "selection": getattr(select, "__name__", "none"),
     }
 
@@ -306,11 +287,11 @@ def _weights_name(run: Run, settings: Settings) -> str:
     return names.get(settings.weights) or pathlib.Path(settings.weights).name
 
 
-def _weights_digest(name: str | None) -> str:
+def _weights_digest(run: Run, settings: Settings) -> str | None:
     """The source of pre-trained weights: a file counts by its content, not by its name."""
-    if name in (None, "imagenet", "phantom") or not pathlib.Path(name).is_file():
-        return name or "imagenet"
-    return hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest()[:16]
+    if run.pretrained is None or settings.weights == "phantom":
+        return None
+    return hashlib.sha256(_weights(run, settings).read_bytes()).hexdigest()[:16]
 
 
 def _shown(run: Run, settings: Settings, dataset: cases.Dataset) -> artifacts.Shown:

@@ -23,7 +23,7 @@ class Table:
     notes: Sequence[str] = ()
 
 
-def number(value: float | None, digits: int = 3) -> str:
+def number(value: float | str | None, digits: int = 3) -> str:
     """A number as a table shows it; `n/a` for what is not defined.
 
     >>> number(0.96851), number(float("nan")), number(12)
@@ -31,7 +31,7 @@ def number(value: float | None, digits: int = 3) -> str:
     """
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "n/a"
-    return str(value) if isinstance(value, int) else f"{value:.{digits}f}"
+    return str(value) if isinstance(value, int | str) else f"{value:.{digits}f}"
 
 
 def with_interval(estimate: intervals.Estimate | None) -> str:

@@ -1,9 +1,12 @@
 """Small hand-made values that several tests share."""
 
+import pathlib
 import types
 
 from mammo_tf import records
 from mammo_tf.evaluation import intervals
+
+ROOT = pathlib.Path(__file__).parent.parent
 
 
 def scale(factor, x=1.0):

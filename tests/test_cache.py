@@ -118,5 +118,5 @@ class Spec:
 def test_key_depends_on_content_alone():
     assert cache.key("a", Spec(), {"y": 1, "x": 2}) == cache.key("a", Spec(3), {"x": 2, "y": 1})
     assert len({cache.key(part) for part in ("1", 1, Spec(1), Spec(2), b"1", cases.Side.LEFT)}) == 6
-    with pytest.raises(TypeError, match="no stable key"):
+    with pytest.raises(TypeError, match="no stable description"):
         cache.key(object())

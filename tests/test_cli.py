@@ -100,6 +100,7 @@ def test_an_output_folder_in_the_way(experiment, capsys, tmp_path):
     assert "cannot be written" in error
 
 
+@pytest.mark.skipif(not pathlib.Path("/proc/self").is_dir(), reason="needs a folder that nobody can write")
 def test_a_folder_mounted_read_only(experiment, capsys):
     error = refused(capsys, call(experiment, "--out", "/proc/self/runs"))
     assert "/proc/self/runs" in error
@@ -109,11 +110,23 @@ def test_malformed_root(experiment, capsys):
     assert "NAME=DIR" in refused(capsys, cli.experiment(experiment, ["--root", "somewhere"]))
 
 
-def test_imagenet_weights_that_are_nowhere(experiment, capsys, tmp_path, monkeypatch):
-    monkeypatch.setenv("MAMMO_TF_CACHE", str(tmp_path / "cache"))
+def test_weights_that_are_nowhere(experiment, capsys, tmp_path, monkeypatch):
+    def unreachable(*arguments, **options):
+        raise OSError("no network")
+
+    monkeypatch.setattr("keras.utils.get_file", unreachable)
     arguments = ["--budget", "smoke", "--only", "resnet18_transfer", "--protocol", "honest", "--out", str(tmp_path)]
     missing = [*arguments, "--weights", str(tmp_path / "missing.safetensors")]
     assert "missing.safetensors" in refused(capsys, cli.experiment(experiment, missing))
+    imagenet = refused(capsys, cli.experiment(experiment, [*arguments, "--weights", "imagenet"]))
+    assert "--weights" in imagenet and "resnet18.tv_in1k" in imagenet
+
+
+@pytest.mark.parametrize("arguments", [["--seeds", "0"], ["--seed", "-1"], ["--seed", "4294967296"]])
+def test_seeds_out_of_range(experiment, capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        cli.experiment(experiment, arguments)
+    assert caught.value.code == 2 and "Traceback" not in capsys.readouterr().err
 
 
 def test_list_prints_every_run_and_json(experiment, capsys):
@@ -124,12 +137,44 @@ def test_list_prints_every_run_and_json(experiment, capsys):
     assert len(rows) == 10 and {row["protocol"] for row in rows} == {"as_published", "honest"}
 
 
-def test_data_folder_from_the_environment(monkeypatch, tmp_path):
+def test_data_folder_from_the_environment(experiment, capsys, monkeypatch, tmp_path):
     (tmp_path / "mini_mias").mkdir()
     monkeypatch.setenv("MAMMO_TF_DATA", str(tmp_path))
-    assert cli.roots([], ["cbis_ddsm", "mini_mias"]) == {"mini_mias": tmp_path / "mini_mias"}
-    over = cli.roots([f"mini_mias={tmp_path}"], ["mini_mias"])
-    assert over == {"mini_mias": tmp_path}
+    assert cli.root_of("mini_mias", []) == tmp_path / "mini_mias"
+    assert cli.root_of("mini_mias", ["mini_mias=/elsewhere"]) == pathlib.Path("/elsewhere")
+    assert "holds no folder cbis_ddsm" in refused(capsys, call(experiment, "--dataset", "cbis_ddsm"))
+
+
+def test_the_phantom_never_takes_a_named_folders_place(experiment, capsys, tmp_path):
+    error = refused(capsys, call(experiment, "--dataset", "cbis_ddsm", "--root", f"mini_mias={tmp_path}"))
+    assert "names mini_mias only" in error
+    both = ["--root", f"mini_mias={tmp_path}", "--root", f"cbis_ddsm={tmp_path}"]
+    assert "say which one" in refused(capsys, call(experiment, *both))
+    error = refused(capsys, call(experiment, "--root", f"mini_mias={tmp_path}", "--out", str(tmp_path)))
+    assert "Info.txt" in error  # --root alone chooses the dataset
+
+
+def test_numbers_of_a_budget_can_be_changed_and_its_name_says_so(experiment, capsys):
+    budget = cli.changed(experiment.BUDGETS["smoke"], ["copies=2", "width=0.5"])
+    assert (budget.copies, budget.width, budget.name) == (2, 0.5, "smoke+copies=2+width=0.5")
+    assert "batch" in refused(capsys, call(experiment, "--set", "bach=2"))
+    assert "not a number" in refused(capsys, call(experiment, "--set", "batch=many"))
+
+
+def test_compare_pairs_two_runs_and_refuses_other_patients(capsys, tmp_path):
+    rows = [f"e{i},p{i // 2},0,{i % 2},{{}}" for i in range(40)]
+    for name, step in (("one", 0.02), ("two", 0.005), ("few", 0.01)):
+        (tmp_path / name).mkdir()
+        table = [row.format(0.3 + step * ((i * 7) % 11) + 0.2 * (i % 2)) for i, row in enumerate(rows)]
+        table = table[:20] if name == "few" else table
+        (tmp_path / name / "predictions.csv").write_text("\n".join(["id,patient,fold,label,score", *table]) + "\n")
+    assert cli.main(["compare", str(tmp_path / "one"), str(tmp_path / "two"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["auc"]["n"] == 40 and 0 <= found["auc_p"] <= 1 and found["auc"]["value"] < 0
+    assert cli.main(["compare", str(tmp_path / "one"), str(tmp_path / "two")]) == 0
+    assert "accuracy" in capsys.readouterr().out
+    error = refused(capsys, cli.main(["compare", str(tmp_path / "one"), str(tmp_path / "few")]))
+    assert "different examples" in error
 
 
 def test_report_keep_and_cache(capsys, tmp_path, monkeypatch):

@@ -230,6 +230,13 @@ def test_tables_without_films_are_refused(root):
         cbis_ddsm.read(root)
 
 
+def test_tables_without_a_row_are_refused(root):
+    for path in root.glob("*.csv"):
+        rewrite(path, lambda raw: raw.splitlines(keepends=True)[0])
+    with pytest.raises(cases.DataError, match=r"train_set\.csv: lists nothing that could be read: 0 films"):
+        cbis_ddsm.read(root)
+
+
 def problems_after(root: pathlib.Path, reason: str) -> set[str]:
     """The views left out, once `strict` has been seen to stop at the reason."""
     with pytest.raises(cases.DataError, match=reason):

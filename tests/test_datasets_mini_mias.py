@@ -203,6 +203,16 @@ def test_pgm_of_16_bits_is_big_endian(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("head", "pixels"), [(b"P5 2 1 100\n", bytes([100, 101])), (b"P5 2 1 4095\n", bytes([15, 255, 16, 0]))]
+)
+def test_a_pixel_above_the_largest_value_allowed_is_refused(tmp_path, head, pixels):
+    (tmp_path / "a.pgm").write_bytes(head + pixels)
+    top = pgm.read_header(tmp_path / "a.pgm").max_value
+    with pytest.raises(cases.DataError, match=rf"a\.pgm: holds the value {top + 1}; its header allows at most {top}"):
+        pgm.read_pixels(tmp_path / "a.pgm")
+
+
+@pytest.mark.parametrize(
     ("raw", "reason"),
     [
         (b"P2 1 1 255\n7", "not a binary PGM"),

@@ -100,6 +100,27 @@ def test_a_missing_root_is_no_reason_for_a_phantom(tmp_path):
         datasets.open_dataset(cbis_ddsm, tmp_path / "file")
 
 
+@pytest.mark.parametrize(
+    ("problems", "used", "strict", "message"),
+    [
+        (2, 0, False, r"^a: first \(none of the 2 films can be used; this is the first fault\)$"),
+        (2, 0, True, r"^a: first \(none of the 2 films can be used; this is the first fault\)$"),
+        (2, 1, True, r"^a: first$"),
+        (0, 0, False, r"^t\.csv: lists nothing that could be read: 2 films$"),
+    ],
+)
+def test_what_a_reader_refuses(problems, used, strict, message):
+    found = [cases.Problem("a", "first"), cases.Problem("b", "second")][:problems]
+    with pytest.raises(cases.DataError, match=message):
+        datasets.refuse(pathlib.Path("t.csv"), found, of="2 films", used=used, strict=strict)
+
+
+def test_a_reader_goes_on_past_a_problem_unless_strict():
+    one = [cases.Problem("a", "first")]
+    assert datasets.refuse(pathlib.Path("t.csv"), one, of="2 films", used=1, strict=False) is None
+    assert datasets.refuse(pathlib.Path("t.csv"), [], of="2 films", used=2, strict=True) is None
+
+
 def test_a_phantom_is_not_mixed_with_other_files(tmp_path):
     (tmp_path / "mine.txt").write_text("")
     with pytest.raises(cases.DataError, match="new or an empty folder"):

@@ -14,6 +14,11 @@ def test_draws_are_multinomial_counts_of_the_patients():
     assert (weights != bootstrap.resample(50, 4000, seed=1)).any()
 
 
+def test_sums_over_the_examples_of_each_patient():
+    values = np.array([[1, 0.5], [2, 0.25], [4, 0], [8, 1]])
+    assert bootstrap.sums(values, np.array([2, 0, 2, 2]), 4).tolist() == [[2, 0.25], [0, 0], [13, 1.5], [0, 0]]
+
+
 @pytest.mark.parametrize("digits", [1, 8])
 def test_the_auc_of_every_draw_is_that_of_the_repeated_examples(digits, monkeypatch):
     rng = np.random.default_rng(0)

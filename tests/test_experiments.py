@@ -1,6 +1,10 @@
 """Every run of every paper file, whole, at budget smoke; what a user's first commands do."""
 
+import json
 import pathlib
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -73,6 +77,41 @@ def test_a_repeated_seed_repeats_the_record_and_another_does_not(tmp_path):
     files = [(pathlib.Path(r.folder) / "predictions.csv").read_text() for r in (one, again, other)]
     assert files[0] == files[1] != files[2]
     assert other.metrics != one.metrics
+
+
+def test_ao2020_on_the_mini_mias_phantom(tmp_path):
+    record = smoke("baseline_cnn", "as_published", tmp_path, "--dataset", "mini_mias")
+    assert (record.dataset, record.dataset_kind, record.label_policy) == ("mini_mias", "phantom", "mias_severity")
+
+
+@pytest.mark.slow
+def test_enlargement_before_training(tmp_path):
+    record = smoke("baseline_cnn", "honest", tmp_path, "--set", "copies=2")
+    assert record.budget == "smoke+copies=2"
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on_and_ends_with_the_same_predictions(tmp_path):
+    more = ["--set", "batch=4", "--budget", "smoke", "--only", "resnet18_scratch", "--protocol", "honest"]
+    command = [sys.executable, "experiments/ao2020.py", *more, "--out"]
+    subprocess.run([*command, str(tmp_path / "whole")], cwd=ROOT, check=True, capture_output=True)
+    child = subprocess.Popen([*command, str(tmp_path / "killed")], cwd=ROOT, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob("killed/ao2020/*/checkpoint.npz")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.kill()
+    child.wait()
+    subprocess.run([*command, str(tmp_path / "killed"), "--resume"], cwd=ROOT, check=True, capture_output=True)
+    files = [next(tmp_path.glob(f"{name}/ao2020/*/predictions.csv")) for name in ("whole", "killed")]
+    assert files[0].read_text() == files[1].read_text()
+
+
+@pytest.mark.slow
+def test_estimate_times_the_net_at_paper_size(capsys):
+    arguments = ["--estimate", "--only", "baseline_cnn", "--protocol", "honest", "--json"]
+    assert cli.experiment(AO2020, arguments) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["steps"] == 300 * 34 and row["hours"] > 0 and row["phantom on disk, GB"] > 1  # 1,085 / 32 = 33.9
 
 
 def test_the_example_runs_under_both_protocols(tmp_path):

@@ -1,7 +1,6 @@
 """An exported model, reloaded in a process that cannot import mammo_tf, answers as the run did."""
 
 import dataclasses
-import functools
 import json
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from mammo_tf import cases, export, records
+from mammo_tf import cases, export
 from mammo_tf.models import resnet
 from mammo_tf.pipeline import build, normalize
 from tests import samples
@@ -107,7 +106,3 @@ def test_a_folder_in_the_way_and_a_run_without_a_model_are_refused(run_folder, t
         export.export(record, tmp_path)
     with pytest.raises(cases.DataError, match=r"model\.keras"):
         export.export(dataclasses.replace(record, folder=str(tmp_path)), tmp_path / "out")
-
-
-def test_records_of_partials_can_be_described():
-    assert records.describe(functools.partial(resnet.resnet18, width=16))["arguments"] == {"width": 16}

@@ -84,7 +84,8 @@ def test_roc_of_one_class_alone_is_drawn_empty():
 
 
 def test_overlay_has_a_colour_for_each_run_in_both_panels():
-    left, right = draw("overlay").axes
+    left, middle, right = draw("overlay").axes
+    assert [line.get_label() for line in middle.lines] == ["augmented", "plain"]
     solid = {line.get_label(): line.get_color() for line in left.lines if line.get_linestyle() == "-"}
     assert set(solid) == {"augmented", "plain"} and len(set(solid.values())) == 2
     assert {line.get_label().split("\n")[0]: line.get_color() for line in right.lines[:2]} == solid

@@ -249,15 +249,6 @@ def test_the_statistics_come_from_the_training_part_alone():
     assert abs(means[0]) < 1e-4 and math.isclose(means[1], 20000 / 65535 / normalizer.std[0], rel_tol=1e-4)
 
 
-def test_preview_shows_what_the_net_sees():
-    data = arrays()
-    found = MOVING.preview(data, MOVING.normalize(data.images), 0, 6)
-    assert found.shape == (6, SIDE, SIDE, 3) and found.dtype == np.uint8
-    assert found.min() == 0 and found.max() == 255
-    first = batches(MOVING.train(data, MOVING.normalize(data.images), 0), 1)[0][0]
-    assert np.corrcoef(found[:BATCH].ravel(), first.ravel())[0, 1] > 0.999
-
-
 def test_a_pipeline_survives_pickling():
     again = pickle.loads(pickle.dumps(MOVING))
     assert (again.augment, again.side, again.normalize.func) == (AUGMENT, SIDE, normalize.per_image)

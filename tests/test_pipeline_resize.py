@@ -52,6 +52,6 @@ def test_the_graph_agrees_with_numpy(height, width):
     np.testing.assert_allclose(found[..., 0], expected, atol=2e-4)
 
 
-@tf.function(input_signature=[tf.TensorSpec([None, None, None, 1], tf.float32)])
+@tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None, None, 1], tf.float32)])
 def RESIZED(images):  # traced once: height and width are unknown to it
     return build.resize_in_graph(images, 64)

@@ -7,15 +7,15 @@ import math
 
 import pytest
 
-from mammo_tf import cases, records
+from mammo_tf import cases, describe, records
 from tests import samples
 
 
 def test_describe_gives_one_text_to_both_ways_to_write_a_call():
     by_position = functools.partial(samples.scale, 2.0)
     by_name = functools.partial(samples.scale, factor=2.0)
-    assert records.describe(by_position) == records.describe(by_name)
-    assert records.describe(by_name) == {"call": "tests.samples.scale", "arguments": {"factor": "2.0"}}
+    assert describe.describe(by_position) == describe.describe(by_name)
+    assert describe.describe(by_name) == {"call": "tests.samples.scale", "arguments": {"factor": "2.0"}}
 
 
 def test_describe_refuses_what_its_name_does_not_tell():
@@ -24,7 +24,7 @@ def test_describe_refuses_what_its_name_does_not_tell():
 
     for value in (lambda x: x, closure, functools.partial(closure), object()):
         with pytest.raises(TypeError):
-            records.describe(value)
+            describe.describe(value)
 
 
 def test_hash_follows_arguments_and_algorithm_version(monkeypatch):
@@ -76,3 +76,33 @@ def test_a_broken_record_is_named(tmp_path, text, reason):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(cases.DataError, match="no such folder"):
         records.load(tmp_path / "nowhere")
+
+
+def test_every_algorithm_version_that_a_run_uses_reaches_its_hash(monkeypatch):
+    from mammo_tf import commands, run
+    from mammo_tf.datasets import cbis_ddsm, patches
+    from mammo_tf.evaluation import intervals
+    from mammo_tf.models import resnet
+    from mammo_tf.pipeline import threefry, warp
+
+    paper = commands.load_experiments(samples.ROOT / "experiments")["ao2020"]
+    (row,) = [r for r in paper.RUNS if (r.name, r.protocol.name) == ("resnet18_scratch", "honest")]
+    settings = run.Settings(budget=paper.BUDGETS["smoke"], dataset=cbis_ddsm)
+    before = run.identity(row, settings, "data")
+    assert before == run.identity(row, settings, "data")
+    for module in (patches, warp, threefry, intervals, resnet, cbis_ddsm):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "ALGORITHM_VERSION", 99)
+            assert run.identity(row, settings, "data") != before, module.__name__
+
+
+def test_versions_follow_imports():
+    found = describe.versions(["mammo_tf.datasets.cbis_ddsm"])
+    assert {"mammo_tf.datasets.cbis_ddsm", "mammo_tf.datasets.phantom"} <= set(found)
+    assert not any(module.startswith("mammo_tf.models") for module in found)
+
+
+def test_enums_bytes_and_paths_can_be_described(tmp_path):
+    assert describe.describe(cases.Side.LEFT) == "LEFT"
+    assert describe.describe(b"a") == describe.describe(b"a") != describe.describe(b"b")
+    assert describe.describe(tmp_path) == str(tmp_path)

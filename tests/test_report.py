@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from mammo_tf import page, report, tables
+from mammo_tf import cases, page, report, tables
 from mammo_tf import run as runs
 from tests import samples
 
@@ -103,3 +103,17 @@ def test_the_page_is_one_file_well_nested_and_says_phantom(tmp_path):
     links.feed(text)
     assert not links.outside and not links.stack
     assert report.PHANTOM[:15] in text and report.WARNING in text and "0.629" in text
+
+
+def test_the_gap_keeps_the_mark_of_an_interval_that_cannot_be_trusted():
+    marked = dataclasses.replace(samples.estimate(0.9), method="clustered DeLong, logit; few positives (9 patients)")
+    gap = report.difference(marked, samples.estimate(0.7))
+    assert "few positives" in gap.method and "*" in tables.with_interval(gap)
+
+
+def test_copies_of_a_record_count_once_and_rivals_are_refused():
+    record = samples.record()
+    (section,) = report.sections(an_experiment(), [record, record])
+    assert section.tables[0].rows[0][-1] == "one seed"
+    with pytest.raises(cases.MammoError, match="two records of this row"):
+        report.sections(an_experiment(), [record, dataclasses.replace(record, hash="ffff0000")])

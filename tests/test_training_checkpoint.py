@@ -1,5 +1,4 @@
 import dataclasses
-import functools
 import json
 import os
 
@@ -89,9 +88,3 @@ def test_assign_checks_number_and_shape():
         checkpoint.assign(variables, [], "the model")
     with pytest.raises(cases.MammoError, match=r"kernel: \(3, 2\) there, \(2, 3\) here"):
         checkpoint.assign(variables, [np.ones((3, 2), np.float32)], "the model")
-
-
-def test_descriptions_do_not_depend_on_the_process():
-    one = checkpoint.describe(functools.partial(keras.optimizers.Adam, 1e-3, beta_1=0.8, amsgrad=True))
-    assert one == "keras.src.optimizers.adam.Adam(0.001, amsgrad=True, beta_1=0.8)"
-    assert checkpoint.describe(cases.Problem("a", "b")) == "mammo_tf.cases.Problem(path='a', reason='b')"

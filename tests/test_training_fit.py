@@ -1,6 +1,5 @@
 import functools
 import logging
-import math
 import os
 import signal
 import subprocess
@@ -10,10 +9,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import sklearn.metrics
 
 from mammo_tf import cases
-from mammo_tf.training import checkpoint, fit, schedule, scoring
+from mammo_tf.training import checkpoint, fit, schedule
 from tests import training_fakes as fakes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -194,22 +192,3 @@ def test_the_bar_shows_on_a_terminal_only(tmp_path, capsys, caplog, monkeypatch)
     with caplog.at_level(logging.WARNING, "mammo_tf"):
         fakes.train(tmp_path / "c", stages=one)
         assert capsys.readouterr().err == ""
-
-
-def test_scores_by_hand():
-    logits = np.log(np.array([[0.8, 0.2], [0.4, 0.6], [0.9, 0.1]], np.float32))
-    found = scoring.score(logits, np.array([0, 1, 1]), np.array([1.0, 1.0, 2.0]))
-    assert found["val_loss"] == pytest.approx(-(math.log(0.8) + math.log(0.6) + 2 * math.log(0.1)) / 4)
-    assert found["val_accuracy"] == pytest.approx(2 / 3)
-    assert found["val_auc"] == 0.5
-    assert math.isnan(scoring.auc(np.ones(3), np.arange(3)))
-
-
-def test_auc_equals_scikit_learn():
-    rng = np.random.default_rng(0)
-    labels, scores = rng.integers(0, 2, 50), rng.integers(0, 9, 50)  # with ties
-    assert scoring.auc(labels, scores) == pytest.approx(sklearn.metrics.roc_auc_score(labels, scores), abs=1e-12)
-
-
-def test_softmax_holds_for_large_logits():
-    assert scoring.softmax(np.array([[1000.0, 1000.0], [0.0, 800.0]])).tolist() == [[0.5, 0.5], [0.0, 1.0]]

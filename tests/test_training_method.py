@@ -57,6 +57,7 @@ def test_probabilities_are_the_softmax_of_the_model(fitted):
 def test_the_fit_is_documented(fitted):
     assert len(fitted.history) == fitted.val_reads == 5
     assert fitted.best_epoch == schedule.best_val_accuracy(fitted.history)
+    assert (fitted.precision, fitted.device) == ("float32", precision.describe_device())
     best = fitted.history[fitted.best_epoch - 1]["val_accuracy"]
     labels = np.array([example.label for example in VAL])
     assert np.mean(fitted(VAL).argmax(axis=1) == labels) == pytest.approx(best)  # the best weights are back
@@ -155,10 +156,23 @@ def test_pretrained_weights_are_needed_and_used(tmp_path):
     np.testing.assert_array_equal(model.get_layer("logits").kernel.value.numpy(), kernel)
 
 
-def test_the_folder_must_be_writable(tmp_path):
+def test_the_folder_must_be_writable_before_images_are_loaded(tmp_path):
     (tmp_path / "file").write_text("")
+    unreadable = tuple(map(broken, TRAIN))
     with pytest.raises(cases.DataError, match="cannot be written"):
-        keras_method().fit(TRAIN, VAL, fakes.context(tmp_path / "file" / "run"))
+        keras_method().fit(unreadable, VAL, fakes.context(tmp_path / "file" / "run", strict=True))
+
+
+def test_a_net_without_a_name_of_its_own_is_refused(tmp_path):
+    nameless = keras_method(net=lambda x, seed: fakes.net(x, seed=seed))
+    with pytest.raises(TypeError, match="lambda or a closure"):
+        nameless.fit(TRAIN, VAL, fakes.context(tmp_path))
+
+
+def test_a_step_is_timed(monkeypatch):
+    ticks = iter([10.0, 16.0])
+    monkeypatch.setattr(method.time, "perf_counter", functools.partial(next, ticks))
+    assert method.time_step(keras_method(pretrained=load_logits), seed=0, repeats=3) == 2.0
 
 
 @pytest.mark.parametrize(("wish", "policy"), [("bfloat16", "mixed_bfloat16"), ("float16", "mixed_float16")])
@@ -167,7 +181,7 @@ def test_low_precision_trains_and_resumes(tmp_path, wish, policy):
     before = keras.config.dtype_policy()
     short = keras_method(stages=(schedule.Stage(2, functools.partial(keras.optimizers.SGD, 0.01, momentum=0.9)),))
     found = short.fit(TRAIN, VAL, fakes.context(tmp_path, precision=wish))
-    assert found.model.get_layer("conv1").dtype_policy.name == policy
+    assert found.model.get_layer("conv1").dtype_policy.name == found.precision == policy
     assert found.model.get_layer("conv1").compute_dtype == wish and found.model.output.dtype == "float32"
     assert keras.config.dtype_policy() == before
     again = short.fit(TRAIN, VAL, fakes.context(tmp_path, precision=wish, resume=True))

@@ -1,5 +1,6 @@
 import keras
 import pytest
+from tensorflow.python.framework import config
 
 from mammo_tf import cases
 from mammo_tf.training import precision
@@ -64,3 +65,9 @@ def test_device_is_described():
     assert precision.describe_device(gpu(8, 6)) == "GPU some (compute capability 8.6)"
     assert precision.describe_device(cpu()) == "CPU some"
     assert precision.describe_device().startswith(precision.device().kind)
+
+
+def test_determinism_is_switched_on():
+    assert not config.is_op_determinism_enabled()
+    precision.deterministic()
+    assert config.is_op_determinism_enabled()

@@ -76,6 +76,18 @@ def test_images_decode(fitted):
     assert roc.shape == (4, 6, 3) and (roc == 128).all()
 
 
+def test_each_image_is_stretched_by_itself():
+    """Corners that a rotation left black, or one hot pixel, leave the others their contrast."""
+    ramp = np.linspace(100, 200, 400, dtype=np.float32).reshape(1, 20, 20, 1)
+    hot = ramp.copy()
+    hot[0, 0, 0] = 1e6
+    found = tensorboard._stretch(np.concatenate([ramp, hot, ramp / 50 - 7, np.ones_like(ramp)]))
+    assert found.shape == (4, 20, 20, 1) and found.min() == 0 and found.max() == 1
+    np.testing.assert_allclose(found[2], found[0], atol=1e-4)
+    np.testing.assert_allclose(found[1].ravel()[1:], found[0].ravel()[1:], atol=0.01)
+    assert np.ptp(found[3]) == 0
+
+
 def test_hparams_are_there(fitted):
     metadata = events(fitted[0]).summary_metadata
     data = plugin_data_pb2.HParamsPluginData

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from mammo_tf import cases
-from mammo_tf.training import fit, schedule
+from mammo_tf.training import checkpoint, fit, schedule
 
 SIDE = 8
 
@@ -77,15 +77,17 @@ class Pipeline:
         return -(-len(arrays.labels) // self.batch)
 
     def train(self, arrays, normalizer, seed, start_epoch=0):
+        @tf.autograph.experimental.do_not_convert
         def epoch_of(epoch):
             key = tf.stack([tf.constant(seed, tf.int64), epoch])
             order = tf.random.experimental.stateless_shuffle(tf.range(len(arrays.labels)), seed=key)
             parts = tf.data.Dataset.from_tensor_slices(order).batch(self.batch)
-            return parts.map(lambda index: self._batch(arrays, normalizer, index, key))
+            batch = functools.partial(self._batch, arrays, normalizer, key)
+            return parts.map(tf.autograph.experimental.do_not_convert(batch))
 
         return tf.data.Dataset.range(start_epoch, 2**31).flat_map(epoch_of)
 
-    def _batch(self, arrays, normalizer, index, key):
+    def _batch(self, arrays, normalizer, key, index):
         images = tf.gather(tf.constant(arrays.images), index)
         images = tf.cast(images, tf.float32)[..., None] / 65535
         images += tf.random.stateless_normal(tf.shape(images), key + tf.cast(index[0], tf.int64), stddev=0.01)
@@ -153,6 +155,7 @@ def data(seed=3):
 def train(folder, *, resume=False, callbacks=(), stages=STAGES, select=schedule.lowest_val_loss, observers=()):
     """A training of five epochs (two stages, four steps each): (model, outcome)."""
     trained = model()
+    checkpoint.make_folder(Path(folder))
     plan = fit.Plan(stages, select, Path(folder), {"seed": "3"}, resume, checkpoint_share=1e9)
     return trained, fit.fit(trained, data(), plan, observers, callbacks)
 

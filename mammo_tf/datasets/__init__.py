@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mammo_tf import cache, cases
@@ -100,6 +100,27 @@ def existing(root: str | os.PathLike[str]) -> pathlib.Path:
 def kind(root: pathlib.Path) -> str:
     """`Dataset.kind` of a folder: "phantom" where the marker lies, else "real"."""
     return "phantom" if (root / PHANTOM_MARKER).is_file() else "real"
+
+
+def refuse(table: pathlib.Path, problems: Sequence[cases.Problem], *, of: str, used: int, strict: bool) -> None:
+    """Refuses a dataset of which nothing can be used, or (`strict`) of which something cannot.
+
+    Args:
+        table: the file that lists the images, named where it lists none.
+        problems: what was left out.
+        of: how many of what the table lists, such as "322 images".
+        used: how many of them can be used.
+        strict: whether any problem is one too many.
+
+    Raises:
+        cases.DataError: with path and reason of the first problem.
+    """
+    if used and not (strict and problems):
+        return
+    if not problems:
+        raise cases.DataError(table, f"lists nothing that could be read: {of}")
+    many = "" if used else f" (none of the {of} can be used; this is the first fault)"
+    raise cases.DataError(problems[0].path, problems[0].reason + many)
 
 
 def by_patient(views: Iterable[cases.View]) -> tuple[cases.Case, ...]:

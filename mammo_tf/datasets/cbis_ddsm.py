@@ -89,9 +89,7 @@ def read(root: str | os.PathLike[str], *, strict: bool = False) -> cases.Dataset
         outcomes = list(pool.map(functools.partial(_read_film, tree), films))
     problems = tuple(problem for _, some in outcomes for problem in some)
     views = [view for view, _ in outcomes if view]
-    if problems and (strict or not views):
-        many = "" if views else f" (none of the {len(films)} films can be used; this is the first fault)"
-        raise cases.DataError(problems[0].path, problems[0].reason + many)
+    datasets.refuse(found[0][1], problems, of=f"{len(films)} films", used=len(views), strict=strict)
     files = [path for view in views for path in (view.path, *(lesion.region.path for lesion in view.lesions))]
     mark = datasets.fingerprint(root, [path for _, path in found], files)
     return cases.Dataset(NAME, datasets.kind(root), str(root), datasets.by_patient(views), problems, mark)
@@ -268,8 +266,8 @@ class _Film:
         mask = lesion.region.mask(self.pixels.shape)
         if not mask.any():
             raise cases.MammoError(f"lesion {lesion.id} has an empty mask")
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        crop = self.pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        top, left, bottom, right = regions.box(mask)
+        crop = self.pixels[top:bottom, left:right]
         folder = f"{self.folder}_{number}"
         crop_path, mask_path, swapped = self.table.lesion_paths(folder)
         self.save(mask_path if swapped else crop_path, crop, "cropped images")

@@ -120,9 +120,7 @@ def read(root: str | os.PathLike[str], *, strict: bool = False) -> cases.Dataset
             views.append(_view(files.get(f"{rows[0].name}.pgm", table.parent / f"{rows[0].name}.pgm"), rows))
         except cases.DataError as error:
             problems.append(cases.Problem(error.path, error.reason))
-    if problems and (strict or not views):
-        many = "" if views else f" (none of the {len(images)} images can be used; this is the first fault)"
-        raise cases.DataError(problems[0].path, problems[0].reason + many)
+    datasets.refuse(table, problems, of=f"{len(images)} images", used=len(views), strict=strict)
     mark = datasets.fingerprint(root, [table], [view.path for view in views])
     return cases.Dataset(NAME, datasets.kind(root), str(root), datasets.by_patient(views), tuple(problems), mark)
 

@@ -56,11 +56,13 @@ def read_pixels(path: str | os.PathLike[str]) -> np.ndarray:
     """The pixels of a binary PGM, (H, W) uint8 (a read-only memory map) or uint16.
 
     Raises:
-        cases.DataError: as `read_header`.
+        cases.DataError: as `read_header`, or a pixel lies above the header's largest value.
     """
     header = read_header(path)
     dtype = np.uint8 if header.max_value < 256 else np.dtype(">u2")
     pixels = np.memmap(path, dtype, mode="r", offset=header.offset, shape=(header.rows, header.columns))
+    if header.max_value < np.iinfo(dtype).max and pixels.max() > header.max_value:
+        raise cases.DataError(path, f"holds the value {pixels.max()}; its header allows at most {header.max_value}")
     return pixels if dtype is np.uint8 else pixels.astype(np.uint16)
 
 

@@ -235,31 +235,34 @@ def _glandular(
     return np.clip(fraction + 0.16 * _lines(outline, grid, rng), 0, 1).astype(np.float32)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    """A duct or vessel: where it starts (x, y), where it heads (0 away from the chest wall), its length and width."""
+
+    start_mm: tuple[float, float]
+    angle_rad: float
+    reach_mm: float
+    width_mm: float
+
+
 def _lines(outline: Outline, grid: Grid, rng: np.random.Generator) -> np.ndarray:
     """Ducts that fan out from the nipple and vessels from the chest wall, in [0, 1]."""
     canvas = np.zeros(grid.shape, np.uint8)
     for _ in range(rng.integers(4, 9)):
         reach = outline.depth * rng.uniform(0.25, 0.6)
-        _stroke(canvas, outline.nipple, np.pi + rng.normal(0, 0.5), reach, rng, grid.spacing_mm, 0.6)
+        _stroke(canvas, _Line(outline.nipple, np.pi + rng.normal(0, 0.5), reach, 0.6), grid.spacing_mm, rng)
     for _ in range(rng.integers(2, 5)):
         start = 0.0, outline.level + rng.uniform(-0.7, 0.7) * outline.below
         reach = outline.depth * rng.uniform(0.5, 0.9)
-        _stroke(canvas, start, rng.normal(0, 0.4), reach, rng, grid.spacing_mm, rng.uniform(0.8, 1.8))
+        _stroke(canvas, _Line(start, rng.normal(0, 0.4), reach, rng.uniform(0.8, 1.8)), grid.spacing_mm, rng)
     return cv2.GaussianBlur(canvas, (0, 0), max(0.4, 0.35 / grid.spacing_mm)).astype(np.float32) / 255
 
 
-def _stroke(
-    canvas: np.ndarray,
-    start: tuple,
-    angle: float,
-    reach: float,
-    rng: np.random.Generator,
-    spacing: float,
-    width: float,
-) -> None:
-    """A winding line of `reach` mm; lines thinner than a pixel are drawn fainter instead."""
-    turns = angle + np.cumsum(rng.normal(0, 0.12, 24))
-    steps = np.stack([np.cos(turns), np.sin(turns)], axis=1) * reach / 24
-    points = (np.vstack([start, start + np.cumsum(steps, axis=0)]) / spacing * 16).astype(np.int32)
-    gray = round(255 * min(1.0, width / spacing))
-    cv2.polylines(canvas, [points], False, gray, max(1, round(width / spacing)), cv2.LINE_AA, 4)
+def _stroke(canvas: np.ndarray, line: _Line, spacing_mm: float, rng: np.random.Generator) -> None:
+    """Draws a line, winding; where it is thinner than a pixel it is drawn fainter instead."""
+    turns = line.angle_rad + np.cumsum(rng.normal(0, 0.12, 24))
+    steps_mm = np.stack([np.cos(turns), np.sin(turns)], axis=1) * line.reach_mm / 24
+    points_mm = np.vstack([line.start_mm, line.start_mm + np.cumsum(steps_mm, axis=0)])
+    points = (points_mm / spacing_mm * 16).astype(np.int32)
+    gray = round(255 * min(1.0, line.width_mm / spacing_mm))
+    cv2.polylines(canvas, [points], False, gray, max(1, round(line.width_mm / spacing_mm)), cv2.LINE_AA, 4)

@@ -30,9 +30,7 @@ def resample(patients: int, draws: int, seed: int) -> np.ndarray:
 
 def sums(values: np.ndarray, index: np.ndarray, patients: int) -> np.ndarray:
     """Values (N, K) summed over the examples of each patient: (patients, K)."""
-    out = np.zeros((patients, values.shape[1]))
-    np.add.at(out, index, values)
-    return out
+    return np.stack([np.bincount(index, weights=column, minlength=patients) for column in values.T], axis=1)
 
 
 def bounds(values: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:

@@ -20,6 +20,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
+from mammo_tf.evaluation import bootstrap
+
 
 def auc_covariance(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """AUCs (K,) of K sets of scores on the same examples, and their covariance (K, K).
@@ -39,8 +41,8 @@ def auc_covariance(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray)
     v10, v01 = _placements(scores[:, positive], scores[:, ~positive])
     aucs = v10.mean(axis=1)
     total = int(patients.max()) + 1
-    d10 = _sums(v10 - aucs[:, None], patients[positive], total)
-    d01 = _sums(v01 - aucs[:, None], patients[~positive], total)
+    d10 = bootstrap.sums((v10 - aucs[:, None]).T, patients[positive], total).T
+    d01 = bootstrap.sums((v01 - aucs[:, None]).T, patients[~positive], total).T
     m, n = v10.shape[1], v01.shape[1]
     i10, i01 = len(np.unique(patients[positive])), len(np.unique(patients[~positive]))
     if min(i10, i01) < 2:
@@ -58,8 +60,3 @@ def _placements(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     v10 = (ranks[:, :m] - stats.rankdata(x, axis=1)) / n
     v01 = 1 - (ranks[:, m:] - stats.rankdata(y, axis=1)) / m
     return v10, v01
-
-
-def _sums(values: np.ndarray, patients: np.ndarray, total: int) -> np.ndarray:
-    """Values (K, N) summed over the examples of each patient: (K, total)."""
-    return np.stack([np.bincount(patients, weights=row, minlength=total) for row in values])

@@ -100,7 +100,7 @@ def _gradient_function(model: keras.Model, shape: tuple[int, ...]) -> Callable[.
     """(images, classes; -1 means the predicted one) -> (gradients, classes used), traced once for any batch."""
     signature = [tf.TensorSpec((None, *shape), tf.float32), tf.TensorSpec((None,), tf.int32)]
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature, autograph=False)
     def gradient(images, classes):
         with tf.GradientTape() as tape:
             tape.watch(images)

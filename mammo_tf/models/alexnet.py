@@ -16,6 +16,8 @@ import keras
 
 from mammo_tf.models import blocks
 
+ALGORITHM_VERSION = 1
+
 CONVS = (  # filters are given for width 64
     blocks.Conv("block1_conv1", filters=64, kernel=11, stride=4, padding=2),
     blocks.Conv("block2_conv1", filters=192, kernel=5),

@@ -14,6 +14,8 @@ import keras
 
 from mammo_tf.models import blocks
 
+ALGORITHM_VERSION = 1
+
 BLOCKS = 3
 
 

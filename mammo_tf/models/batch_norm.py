@@ -19,6 +19,8 @@ from typing import Any
 import keras
 from keras import ops
 
+ALGORITHM_VERSION = 1
+
 
 @keras.saving.register_keras_serializable(package="mammo_tf")
 class BatchNormalization(keras.layers.BatchNormalization):

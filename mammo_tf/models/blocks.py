@@ -23,6 +23,7 @@ from keras import ops
 
 from mammo_tf.models import batch_norm as bn
 
+ALGORITHM_VERSION = 1
 BN_EPSILON = 1e-5
 BN_MOMENTUM = 0.9
 

@@ -14,6 +14,8 @@ import keras
 
 from mammo_tf.models import blocks
 
+ALGORITHM_VERSION = 1
+
 # Stage: (filters in multiples of the width, stride of the first block); two blocks each.
 STAGES = {"stage1": (1, 1), "stage2": (2, 2), "stage3": (4, 2), "stage4": (8, 2)}
 BLOCKS = 2

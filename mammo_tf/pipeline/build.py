@@ -161,17 +161,6 @@ class Pipeline:
         zipped = tf.data.Dataset.zip(tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat(), order)
         return self._batches(zipped, arrays, _prepare(None, None, normalizer), 0)
 
-    def preview(self, arrays: Arrays, normalizer: Normalizer, seed: int, count: int = 16) -> np.ndarray:
-        """The first `count` training images as the net sees them in epoch 0, (count, S, S, channels) uint8.
-
-        Each channel is stretched from the smallest to the largest value among the images shown: this undoes the scale
-        of a fixed normalizer, and changes of brightness and contrast stay visible.
-        """
-        shown = self.train(arrays, normalizer, seed).map(lambda x, y, w: x).unbatch().take(min(count, len(arrays)))
-        x = np.stack(list(shown.as_numpy_iterator()))
-        low, high = x.min(axis=(0, 1, 2)), x.max(axis=(0, 1, 2))
-        return np.rint((x - low) / np.maximum(high - low, 1e-6) * 255).astype(np.uint8)
-
     def _batches(self, order: tf.data.Dataset, arrays: Arrays, prepare: Callable, seed: int) -> tf.data.Dataset:
         """Pairs (epoch, indices) to batches; an index beyond the examples stands for a copy of one."""
         if arrays.images.shape[1:] != (self.side, self.side):

@@ -11,11 +11,10 @@ is a plain `.npz` without pickled objects, written under a temporary name, flush
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import os
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +72,7 @@ def assign(variables: Sequence[Any], saved: Sequence[np.ndarray], what: str) -> 
 
 
 def make_folder(folder: Path) -> None:
-    """Makes the folder and proves that a file can be written there, before hours are spent.
+    """Makes the folder and proves that a file can be written there, before images are loaded and hours are spent.
 
     Raises:
         DataError: it cannot be made or written.
@@ -154,24 +153,3 @@ def _refuse_stranger(path: Path, there: Mapping[str, str], here: Mapping[str, st
 
 def _cut(text: str | None) -> str:
     return text if text is None or len(text) <= 200 else f"{text[:200]}..."
-
-
-def describe(value: Any) -> str:
-    """A text for a value that is the same in every process: callables by qualified name, partials with arguments.
-
-    >>> describe(functools.partial(max, key=len)), describe((1, "a"))
-    ('builtins.max(key=builtins.len)', "(1, 'a')")
-    """
-    if isinstance(value, functools.partial):
-        keywords = [f"{key}={describe(value.keywords[key])}" for key in sorted(value.keywords)]
-        return f"{describe(value.func)}({', '.join([*map(describe, value.args), *keywords])})"
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [f"{field.name}={describe(getattr(value, field.name))}" for field in dataclasses.fields(value)]
-        return f"{_name(type(value))}({', '.join(fields)})"
-    if isinstance(value, tuple | list):
-        return f"({', '.join(map(describe, value))})"
-    return _name(value) if callable(value) and hasattr(value, "__qualname__") else repr(value)
-
-
-def _name(value: Callable[..., Any] | type) -> str:
-    return f"{value.__module__}.{value.__qualname__}"

@@ -3,9 +3,9 @@
 Each epoch ends with one pass over the validation part, from which loss, accuracy and AUC are computed in float64;
 then the observers see the epoch, then the checkpoint is written. A resumed training starts at the last checkpoint,
 which always lies at the end of an epoch, and replays the rest: data order, augmentation and dropout depend on seed,
-epoch and saved states only, so it ends with the same bits. That holds where TensorFlow itself repeats: switch on
-`tf.config.experimental.enable_op_determinism()` before (it is global, so the caller's business), and stay on one kind
-of machine; each dropout layer needs a seed of its own.
+epoch and saved states only, so it ends with the same bits. That holds where TensorFlow itself repeats: call
+`precision.deterministic()` before (it is global, so the caller's business), and stay on one kind of machine; each
+dropout layer needs a seed of its own.
 
     outcome = fit(model, Data(pipeline, normalizer, train, val, seed=0), Plan(stages, best_val_auc, folder))
 """
@@ -51,6 +51,7 @@ class Plan:
     """How: the stages, the rule that picks the best epoch, and where checkpoints go.
 
     Attributes:
+        folder: there already, and writable (`checkpoint.make_folder`).
         identity: what decides the result, as text by field; a checkpoint with another identity is refused.
         resume: go on from the checkpoint in `folder` if there is one.
         checkpoint_share: share of the time that writing checkpoints may take; an epoch that ends sooner than that
@@ -107,10 +108,9 @@ def fit(
         val_accuracy, val_auc, all NaN without a validation part; seconds (validation included).
 
     Raises:
-        MammoError: the checkpoint folder cannot be written, a checkpoint of another training is found, or the loss
+        MammoError: a checkpoint cannot be written, a checkpoint of another training is found, or the loss
             stops being finite.
     """
-    checkpoint.make_folder(plan.folder)
     fitting = _Fitting(model, data, plan, observers)
     saved = fitting.restore() if plan.resume else None
     total = schedule.ends(plan.stages)[-1]

@@ -5,7 +5,7 @@
     fitted(test)                            # (N, 2) float32 probabilities, in the order of the examples
 
 Repeatable for one seed, precision, machine and TensorFlow build: nothing is drawn from global random states here. On
-a GPU, and for strict bits on a CPU, the caller switches on `tf.config.experimental.enable_op_determinism()` first.
+a GPU, and for strict bits on a CPU, the caller calls `precision.deterministic()` first.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import dataclasses
 import functools
 import hashlib
 import logging
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from mammo_tf import cases
+from mammo_tf import cases, describe
 from mammo_tf.training import checkpoint, precision, schedule, scoring, tensorboard
 from mammo_tf.training import fit as fitting
 
@@ -44,6 +45,8 @@ class Fitted:
         history: one row an epoch (columns: `fit.fit`).
         best_epoch: 1-based.
         val_reads: how often the labels of the validation part were scored.
+        precision: the Keras dtype policy it was trained under, such as "mixed_bfloat16".
+        device: what it was trained on, as `precision.describe_device` names it.
         problems: files of the training and validation parts that were left out.
     """
 
@@ -53,6 +56,8 @@ class Fitted:
     history: list[dict[str, float]]
     best_epoch: int
     val_reads: int
+    precision: str
+    device: str
     problems: tuple[cases.Problem, ...] = ()
 
     def __call__(self, examples: Sequence[cases.Example]) -> np.ndarray:
@@ -181,6 +186,8 @@ class KerasMethod:
             history=outcome.history,
             best_epoch=outcome.best_epoch,
             val_reads=len(outcome.history) if val else 0,
+            precision=chosen.policy,
+            device=precision.describe_device(),
             problems=tuple(train.problems) + (tuple(val.problems) if val else ()),
         )
 
@@ -188,7 +195,7 @@ class KerasMethod:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         weights = Path(ctx.weights).read_bytes() if self.pretrained else b""
         return {
-            **{name: checkpoint.describe(value) for name, value in fields.items()},
+            **{name: describe.text(value) for name, value in fields.items()},
             "version": str(ALGORITHM_VERSION),
             "seed": str(ctx.seed),
             "precision": chosen.policy,
@@ -202,7 +209,7 @@ class KerasMethod:
     ) -> tensorboard.TensorBoard:
         optimizers = [stage.optimizer() for stage in self.stages]
         hparams = {
-            "net": checkpoint.describe(self.net),
+            "net": describe.text(self.net),
             "optimizer": " ".join(type(optimizer).__name__ for optimizer in optimizers),
             "learning_rate": " ".join(f"{float(optimizer.learning_rate):g}" for optimizer in optimizers),
             "epochs": schedule.ends(self.stages)[-1],
@@ -222,6 +229,28 @@ class KerasMethod:
             draw=ctx.draw,
             every=-(-schedule.ends(self.stages)[-1] // _SHOWN_EPOCHS),
         )
+
+
+def time_step(method: KerasMethod, seed: int, repeats: int = 2) -> float:
+    """Seconds a training step takes on noise, at the method's own sizes and precision "auto", after one to warm up.
+
+    Args:
+        method: all its layers learn, by the first stage's optimizer; pre-trained weights are not needed.
+        seed: of the net and the noise.
+        repeats: steps that are timed and averaged.
+    """
+    pipeline = method.pipeline
+    context = cases.Context(seed=seed, budget="", folder=None)
+    model = dataclasses.replace(method, pretrained=None).build(context, precision.resolve("auto"))
+    fitting.compile_model(model, method.stages[0].optimizer())
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((pipeline.batch, pipeline.side, pipeline.side, pipeline.channels), np.float32)
+    y = rng.integers(0, 2, pipeline.batch)
+    model.train_on_batch(x, y)
+    started = time.perf_counter()
+    for _ in range(repeats):
+        model.train_on_batch(x, y)
+    return (time.perf_counter() - started) / repeats
 
 
 def check_labels(part: str, labels: np.ndarray) -> None:

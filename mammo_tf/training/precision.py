@@ -131,6 +131,11 @@ def compile_with_xla() -> bool:
     return device().kind == "GPU"
 
 
+def deterministic() -> None:
+    """Makes the kernels of this process repeat themselves bit for bit; on a GPU Keras then leaves XLA out."""
+    tf.config.experimental.enable_op_determinism()
+
+
 @contextlib.contextmanager
 def policy(chosen: Precision) -> Iterator[None]:
     """Sets the global Keras dtype policy for the models built inside, and puts the old one back."""

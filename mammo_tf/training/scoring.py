@@ -25,7 +25,7 @@ def make_scorer(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     """The model in inference mode as one compiled function: images (B, S, S, C) -> logits (B, classes)."""
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
 
-    @tf.function(input_signature=signature, jit_compile=precision.compile_with_xla())
+    @tf.function(input_signature=signature, jit_compile=precision.compile_with_xla(), autograph=False)
     def scorer(images: tf.Tensor) -> tf.Tensor:
         return tf.cast(model(images, training=False), tf.float32)
 
@@ -43,6 +43,14 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
+def calls(logits: np.ndarray) -> np.ndarray:
+    """The class, int (N,), that logits (N, 2) stand for: 1 where P(class 1) >= 0.5, so a tie is called 1.
+
+    Keras' own accuracy, a history's `accuracy` of the training part, calls a tie 0.
+    """
+    return (softmax(logits)[:, 1] >= 0.5).astype(int)
+
+
 def score(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> dict[str, float]:
     """Validation columns of a history row.
 
@@ -52,8 +60,8 @@ def score(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> dict[s
         weights: (N,); they weight the loss alone, as Keras does.
 
     Returns:
-        val_loss (cross-entropy in nats), val_accuracy in [0, 1], val_auc in [0, 1] (NaN when a class is missing);
-        all NaN when a logit is not finite.
+        val_loss (cross-entropy in nats), val_accuracy in [0, 1] (of `calls`), val_auc in [0, 1] (NaN when a class is
+        missing); all NaN when a logit is not finite.
     """
     logits, labels = logits.astype(np.float64), np.asarray(labels).astype(int)
     if not np.isfinite(logits).all():
@@ -61,7 +69,7 @@ def score(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> dict[s
     losses = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]
     return {
         "val_loss": float(np.average(losses, weights=weights)),
-        "val_accuracy": float(np.mean(logits.argmax(axis=1) == labels)),
+        "val_accuracy": float(np.mean(calls(logits) == labels)),
         "val_auc": auc(labels, logits[:, 1] - logits[:, 0]),
     }
 

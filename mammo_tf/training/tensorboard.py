@@ -37,7 +37,8 @@ class TensorBoard:
     Attributes:
         folder: the log folder of this training alone.
         labels: (N,) validation labels, 0 or 1, in the order of the logits that `epoch` gets.
-        batch: gives a batch of images as augmented, (B, S, S, C) float, any range; shown stretched to [0, 1].
+        batch: gives a batch of images as augmented, (B, S, S, C) float, any range; each is shown stretched
+            to [0, 1].
         hparams: what distinguishes this training, name -> str, number or bool.
         draw: functions that return RGB uint8 (H, W, 3): "roc" of (labels, scores), "confusion" of the matrix (2, 2)
             with rows true and columns predicted; a missing one is left out.
@@ -95,7 +96,7 @@ class TensorBoard:
             scores = scoring.softmax(logits)[:, 1]
             tf.summary.image("validation/roc", self.draw["roc"](labels, scores)[None])
         if "confusion" in self.draw:
-            matrix = np.bincount(2 * labels + logits.argmax(axis=1), minlength=4).reshape(2, 2)
+            matrix = np.bincount(2 * labels + scoring.calls(logits), minlength=4).reshape(2, 2)
             tf.summary.image("validation/confusion", self.draw["confusion"](matrix)[None])
 
 
@@ -116,7 +117,7 @@ def _write_scalars(row: Mapping[str, float], best: Mapping[str, float]) -> None:
 
 
 def _write_graph(model: keras.Model) -> None:
-    @tf.function
+    @tf.function(autograph=False)
     def forward(image: tf.Tensor) -> tf.Tensor:
         return model(image, training=False)
 
@@ -125,10 +126,10 @@ def _write_graph(model: keras.Model) -> None:
 
 
 def _stretch(images: np.ndarray) -> np.ndarray:
-    """The images to show, each channel stretched over all of them to [0, 1]: changes of brightness stay visible."""
+    """The images to show, each channel of each stretched between its 1st and 99th percentile, clipped to [0, 1]."""
     images = np.asarray(images[:_SHOWN_IMAGES], np.float32)
-    low, high = images.min(axis=(0, 1, 2)), images.max(axis=(0, 1, 2))
-    return (images - low) / np.maximum(high - low, 1e-12)
+    low, high = np.percentile(images, (1, 99), axis=(1, 2), keepdims=True)
+    return np.clip((images - low) / np.maximum(high - low, 1e-12), 0.0, 1.0)
 
 
 def trim(folder: Path, last_step: int) -> None:

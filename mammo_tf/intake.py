@@ -1,0 +1,54 @@
+"""What is left out of a run, and how that is said: nothing is dropped in silence.
+
+Readers list what they could not read; here the same is done for pixels, before the split.
+
+    examples, problems = intake.readable(examples, problems, strict=False)
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import os
+from collections.abc import Sequence
+
+from mammo_tf import cases
+
+LOG = logging.getLogger("mammo_tf")
+
+
+def readable(
+    examples: Sequence[cases.Example], problems: Sequence[cases.Problem], *, strict: bool
+) -> tuple[Sequence[cases.Example], Sequence[cases.Problem]]:
+    """Leaves out examples whose pixels cannot be read, before the split, so that none fails half-way through."""
+    files = {view.path or view.id: view for example in examples for view in example.views}
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        faults = {path: fault for path, fault in zip(files, pool.map(_fault, files.values()), strict=True) if fault}
+    if strict and (first := next(iter(faults.values()), None)):
+        raise cases.DataError(first.path, first.reason)
+    good = tuple(e for e in examples if not any((view.path or view.id) in faults for view in e.views))
+    return good, (*problems, *faults.values())
+
+
+def _fault(view: cases.View) -> cases.Problem | None:
+    try:
+        view.pixels()
+    except cases.DataError as error:
+        return cases.Problem(error.path, error.reason)
+    except OSError as error:
+        return cases.Problem(view.path or view.id, f"cannot be read: {error.strerror or error}")
+    return None
+
+
+def say(what: str, problems: Sequence[cases.Problem]) -> None:
+    """Logs the first five problems and the number of all."""
+    for problem in problems[:5]:
+        LOG.warning("left out: %s: %s", problem.path, problem.reason)
+    if len(problems) > 5:
+        LOG.warning("left out while being %s: %d in all; the record lists them", what, len(problems))
+
+
+def listed(problems: Sequence[cases.Problem], root: str) -> list[dict[str, str]]:
+    """Problems as a record holds them: paths from the dataset's folder on, so that none of a machine is published."""
+    strip = f"{root.rstrip(os.sep)}{os.sep}"
+    return [{"path": p.path.removeprefix(strip), "reason": p.reason.replace(strip, "")} for p in problems]

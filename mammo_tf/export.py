@@ -47,21 +47,24 @@ class Served(tf.Module):
         self._model, self._normalizer, self._side = model, normalizer, side
         self._variables = [variable.value for variable in model.variables]  # tracked, or they are not saved
         self.metadata = tf.Variable(metadata, trainable=False)
-        self.prepared = tf.function(self._prepared, input_signature=[tf.TensorSpec((None, *model.input_shape[1:]))])
+        self.prepared = tf.function(
+            self._prepared, autograph=False, input_signature=[tf.TensorSpec((None, *model.input_shape[1:]))]
+        )
 
     def _prepared(self, x: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(tf.cast(self._model(x, training=False), tf.float32))
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None), tf.float32, "image")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, None, None), tf.float32, "image")])
     def serve_float(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         resized = build.resize_in_graph(image[..., None], self._side)
         return {"probabilities": self._prepared(self._normalizer(resized))}
 
     @tf.function(
+        autograph=False,
         input_signature=[
             tf.TensorSpec((None, None, None), tf.uint16, "image"),
             tf.TensorSpec((), tf.float32, "max_value"),
-        ]
+        ],
     )
     def serve(self, image: tf.Tensor, max_value: tf.Tensor) -> dict[str, tf.Tensor]:
         return self.serve_float(tf.cast(image, tf.float32) / max_value)

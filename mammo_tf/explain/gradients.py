@@ -47,7 +47,7 @@ def saliency(
     out = np.empty(images.shape[:-1], np.float32)
     for start in range(0, len(images), batch):
         part = slice(start, start + batch)
-        out[part] = _strength(gradient(images[part], classes[part])[0].numpy())
+        out[part] = _strength(gradient(tf.constant(images[part]), tf.constant(classes[part]))[0].numpy())
     return out
 
 
@@ -77,8 +77,16 @@ def smoothgrad(
     for i, image in enumerate(images):
         draw = np.random.default_rng((seed, i)).standard_normal((samples, *image.shape), np.float32)
         noisy = image + draw * np.float32(noise * np.ptp(image))
-        chosen = gradient(image[None], classes[i : i + 1])[1] if class_index is None else classes[i : i + 1]
-        mean = gradient(noisy, np.repeat(chosen, samples))[0].numpy().mean(axis=0, keepdims=True)
+        chosen = (
+            gradient(tf.constant(image[None]), tf.constant(classes[i : i + 1]))[1].numpy()
+            if class_index is None
+            else classes[i : i + 1]
+        )
+        mean = (
+            gradient(tf.constant(noisy), tf.constant(np.repeat(chosen, samples)))[0]
+            .numpy()
+            .mean(axis=0, keepdims=True)
+        )
         out[i] = _strength(mean)[0]
     return out
 
@@ -110,7 +118,7 @@ def _gradient_function(model: keras.Model, shape: tuple[int, ...]) -> Callable[.
             score = tf.reduce_sum(tf.gather(logits, used, batch_dims=1))  # images do not mix in inference mode
         return tape.gradient(score, images), used
 
-    return gradient
+    return gradient.get_concrete_function()
 
 
 def _strength(gradient: np.ndarray) -> np.ndarray:

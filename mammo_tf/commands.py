@@ -110,7 +110,7 @@ def _add_report(commands: Any) -> argparse.ArgumentParser:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from mammo_tf import page, records, report
+    from mammo_tf import page, readme, records, report
 
     found = records.load(*(options.runs or [pathlib.Path("results")]))
     experiments = load_experiments(options.experiments)
@@ -118,6 +118,9 @@ def _report(options: argparse.Namespace) -> None:
     try:
         (options.out / "RESULTS.md").write_text(report.markdown(experiments, found))
         page.write(options.out / "page.html", experiments, found)
+        front = options.out / "README.md"
+        if front.is_file():
+            front.write_text(readme.with_block(front.read_text(), readme.block(experiments, found)))
     except OSError as error:
         raise cases.DataError(options.out, f"cannot be written: {error.strerror}") from None
     if options.json:

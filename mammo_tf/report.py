@@ -71,11 +71,11 @@ def _measured_row(record: records.Record, seeds: Sequence[records.Record]) -> li
         number(t.get("train_accuracy")),
         *(with_interval(m[name]) for name in ("precision", "recall", "f1", "auc", "log_loss")),
         f"{t['best_epoch']} of {t['epochs']}" if t else "n/a",
-        _between(seeds),
+        between(seeds),
     ]
 
 
-def _between(seeds: Sequence[records.Record]) -> str:
+def between(seeds: Sequence[records.Record]) -> str:
     if len(seeds) < 2:
         return "one seed"
     mean, deviation, count = intervals.between_seeds([r.metrics["accuracy"].value for r in seeds])

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from mammo_tf import commands, records, report
+from mammo_tf import commands, readme, records, report
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -45,3 +45,6 @@ def test_results_are_made_from_the_kept_records():
     experiments = commands.load_experiments(ROOT / "experiments")
     found = records.load(ROOT / "results")
     assert (ROOT / "RESULTS.md").read_text() == report.markdown(experiments, found)
+    front = (ROOT / "README.md").read_text()
+    assert front == readme.with_block(front, readme.block(experiments, found))
+    assert front.count("| resnet18_scratch |") >= 2

@@ -30,10 +30,11 @@ ALLOWED = {
     "run": BASE | PARTS | {"records", "artifacts", "audit", "measure", "intake", "machine"},
     "tables": {"evaluation"},
     "report": BASE | PARTS | {"records", "tables"},
+    "readme": {"records", "report", "tables"},
     "page": BASE | PARTS | {"records", "report", "tables", "artifacts", "figures"},
     "export": BASE | PARTS | {"records"},
     "planning": BASE | PARTS | {"records", "report", "run", "tables", "machine"},
-    "commands": BASE | PARTS | {"tables", "records", "report", "page", "artifacts", "figures", "export"},
+    "commands": BASE | PARTS | {"tables", "readme", "records", "report", "page", "artifacts", "figures", "export"},
     "cli": BASE | PARTS | {"commands", "run", "planning"},
 }
 HEAVY = {

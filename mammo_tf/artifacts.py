@@ -110,7 +110,7 @@ def saliency(
     from mammo_tf.explain import gradients
 
     chosen = predictions.examples[:SALIENCY_EXAMPLES]
-    arrays = fitted.pipeline.load(chosen)
+    arrays = fitted.pipeline.load(chosen, strict=True)
     images = arrays.images.astype(np.float32)[..., None] / 65535
     maps = gradients.saliency(fitted.model, np.asarray(fitted.normalizer(images)))
     masks = np.stack([lesion_mask(example, fitted.pipeline.side) for example in chosen])

@@ -47,6 +47,7 @@ def _add_phantom(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--look", choices=("film", "ffdm"), default="film", help="digitised film or digital detector")
     parser.add_argument("--preview", type=pathlib.Path, metavar="PNG", help="also draw a contact sheet")
+    parser.add_argument("--json", action="store_true")
     return parser
 
 
@@ -65,14 +66,15 @@ def _phantom(options: argparse.Namespace) -> None:
     )
     datasets.write_phantom(module, spec, options.dir)
     dataset = module.read(options.dir)
-    print(f"{options.dir}: phantom, {len(dataset.cases)} patients, {len(dataset.views)} views, {dataset.name} format")
+    facts = {"folder": str(options.dir), "format": dataset.name, "kind": dataset.kind}
+    facts |= {"patients": len(dataset.cases), "views": len(dataset.views), "fingerprint": dataset.fingerprint}
+    print(json.dumps(facts) if options.json else ", ".join(f"{key} {value}" for key, value in facts.items()))
     if options.preview:
         views = dataset.views[:12]
         sheet = figures.contact_sheet(
             [view.pixels() / view.max_value for view in views], [view.id for view in views], 6, note="phantom"
         )
         figures.save(sheet, options.preview)
-        print(options.preview)
 
 
 def _add_cache(commands: Any) -> argparse.ArgumentParser:
@@ -168,6 +170,7 @@ def _add_export(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("dir", type=pathlib.Path, help="folder to write")
     parser.add_argument("--only", metavar="NAME", help="the run of that name below the folder")
     parser.add_argument("--protocol", default=None)
+    parser.add_argument("--json", action="store_true", help="print the model's metadata")
     return parser
 
 
@@ -184,7 +187,8 @@ def _export(options: argparse.Namespace) -> None:
         raise cases.MammoError(
             f"{options.run}: export needs one run, found {names}; name it by --only and --protocol"
         )
-    print(f"exported model:      {export.export(found[0], options.dir)}")
+    folder = export.export(found[0], options.dir)
+    print((folder / export.METADATA).read_text() if options.json else f"exported model:      {folder}")
 
 
 def _make(folder: pathlib.Path) -> None:

@@ -25,7 +25,8 @@ def phantom_folder(tmp_path_factory):
     """A small phantom in the layout of CBIS-DDSM."""
     folder = tmp_path_factory.mktemp("phantom") / "cbis"
     size = ["--patients", "30", "--height", "160", "--width", "128", "--spacing-mm", "1.4"]
-    assert cli.main(["phantom", "cbis_ddsm", str(folder), *size, "--preview", str(folder.parent / "sheet.png")]) == 0
+    preview = ["--preview", str(folder.parent / "sheet.png"), "--json"]
+    assert cli.main(["phantom", "cbis_ddsm", str(folder), *size, *preview]) == 0
     assert (folder.parent / "sheet.png").stat().st_size > 10_000
     return folder
 

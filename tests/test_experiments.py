@@ -1,6 +1,7 @@
 """Every run of every paper file, whole, at budget smoke; what a user's first commands do."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -82,6 +83,16 @@ def test_a_repeated_seed_repeats_the_record_and_another_does_not(tmp_path):
 def test_ao2020_on_the_mini_mias_phantom(tmp_path):
     record = smoke("baseline_cnn", "as_published", tmp_path, "--dataset", "mini_mias")
     assert (record.dataset, record.dataset_kind, record.label_policy) == ("mini_mias", "phantom", "mias_severity")
+
+
+@pytest.mark.skipif("MAMMO_TF_REAL_DATA" not in os.environ, reason="needs the real mini-MIAS")
+def test_ao2020_on_real_mammograms(tmp_path):
+    root = pathlib.Path(os.environ["MAMMO_TF_REAL_DATA"]) / "mini_mias"
+    record = smoke("resnet18_scratch", "as_published", tmp_path, "--root", f"mini_mias={root}")
+    assert (record.dataset, record.dataset_kind) == ("mini_mias", "real")
+    assert len(record.problems) == 162  # 160 missing images, and two lesions without a place (mdb233, mdb245)
+    assert record.sizes["train"]["examples"] + record.sizes["val"]["examples"] == 3 * 57
+    check_folder(record)
 
 
 @pytest.mark.slow

@@ -161,3 +161,20 @@ def test_padding_is_symmetric_where_a_convolution_strides():
     image = np.zeros((1, 8, 8, 1), "float32")
     image[0, 0, 0] = 1  # the first window is centred on the first pixel: weight 4 of 0..8
     assert np.asarray(model(image))[0, :, :, 0].tolist() == [[4, 0, 0, 0]] + [[0] * 4] * 3
+
+
+def test_a_strided_1x1_convolution_of_few_channels_is_subsampled_first_and_trains():
+    """TensorFlow's own strided kernel corrupts memory there (see blocks): the process would die."""
+    image = keras.Input((9, 9, 8))
+    facts = blocks.Conv("shortcut", 16, 1, stride=2, bias=False)
+    model = keras.Model(image, keras.layers.Flatten()(blocks.conv(image, facts, seed=0)))
+    assert "shortcut_stride" in [layer.name for layer in model.layers]
+    x = np.random.default_rng(0).standard_normal((4, 9, 9, 8), np.float32)
+    kernel = model.get_layer("shortcut").kernel.numpy()[0, 0]
+    np.testing.assert_allclose(
+        model.predict_on_batch(x).reshape(4, 5, 5, 16), x[:, ::2, ::2] @ kernel, rtol=1e-4, atol=1e-5
+    )
+    model.compile(keras.optimizers.SGD(1e-3), "mse", jit_compile=False)
+    for _ in range(20):
+        loss = model.train_on_batch(x, np.zeros((4, 400), np.float32))
+    assert np.isfinite(loss)

@@ -49,6 +49,11 @@ class Conv:
     bias: bool = True
 
 
+# The CPU kernels of TensorFlow 2.21 (oneDNN, AVX-512) crash in the backward pass of a strided 1x1 convolution of fewer
+# input channels than this; taking the pixels first and convolving them without stride is the same.
+_STRIDED_POINTWISE_FROM = 16
+
+
 def layer_seed(seed: int, name: str) -> int:
     """The seed of one layer, in [0, 2**31): a hash, so neighbouring seeds share nothing."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "big") >> 1
@@ -72,10 +77,14 @@ def conv(
     same = facts.stride == 1 and 2 * padding == facts.kernel - 1
     if padding and not same:
         x = keras.layers.ZeroPadding2D(padding, name=f"{facts.name}_pad")(x)
+    stride = facts.stride
+    if facts.kernel == 1 and stride > 1 and x.shape[-1] < _STRIDED_POINTWISE_FROM:
+        x = keras.layers.MaxPooling2D(1, stride, name=f"{facts.name}_stride")(x)  # the pixels that the stride meets
+        stride = 1
     return keras.layers.Conv2D(
         facts.filters,
         facts.kernel,
-        strides=facts.stride,
+        strides=stride,
         padding="same" if same else "valid",
         use_bias=facts.bias,
         kernel_initializer=initializer(layer_seed(seed, facts.name)),

@@ -67,10 +67,10 @@ PAPER_EPOCHS = {
 }
 DEMO_EPOCHS = {
     "baseline_cnn": 8,
-    "alexnet": 12,
-    "resnet18_scratch": 16,
-    "resnet18_transfer": 12,
-    "resnet18_transfer_unaugmented": 8,
+    "alexnet": 40,
+    "resnet18_scratch": 20,
+    "resnet18_transfer": 40,
+    "resnet18_transfer_unaugmented": 30,
     "standin": 8,
 }
 BUDGETS = {

@@ -49,8 +49,8 @@ class Conv:
     bias: bool = True
 
 
-# The CPU kernels of TensorFlow 2.21 (oneDNN, AVX-512) crash in the backward pass of a strided 1x1 convolution of fewer
-# input channels than this; taking the pixels first and convolving them without stride is the same.
+# The CPU kernels of TensorFlow 2.21 (oneDNN, AVX-512) crash in the backward pass of a strided 1x1 convolution of
+# fewer input channels than this; taking the pixels first and convolving them without stride is the same.
 _STRIDED_POINTWISE_FROM = 16
 
 

@@ -68,13 +68,6 @@ def roc(labels: np.ndarray, scores: np.ndarray, *, estimate: Any = None, title: 
     return figure
 
 
-def roc_comparison(runs: Mapping[str, Mapping[str, Any]], *, title: str = "", note: str = "") -> Figure:
-    """The ROC curves of several runs in one plot; `runs` as in `overlay`, `history` not needed."""
-    figure = _figure(5.6, 5.7, title or "ROC", note)
-    _roc_lines(figure.subplots(), runs)
-    return figure
-
-
 def overlay(runs: Mapping[str, Mapping[str, Any]], *, title: str = "", note: str = "") -> Figure:
     """Accuracy and training loss over the epochs and ROC of several runs, one colour a run (ao2020, Figure 8).
 

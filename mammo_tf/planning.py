@@ -12,7 +12,6 @@ import json
 import logging
 import pathlib
 import shutil
-import time
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,8 +23,8 @@ LOG = logging.getLogger("mammo_tf")
 
 
 def costs(runs: Sequence[run.Run], module: types.ModuleType) -> list[dict[str, Any]]:
-    """Each run with its epochs and image side per budget, and the seconds that kept records measured."""
-    measured = _measured_seconds(module.KEY)
+    """Each run with its epochs and image side per budget, and the seconds that kept phantom records measured."""
+    measured = _measured_seconds(module)
     rows = []
     for one in runs:
         row: dict[str, Any] = {"run": one.name, "protocol": one.protocol.name, "reported": one.protocol.reported}
@@ -39,10 +38,12 @@ def costs(runs: Sequence[run.Run], module: types.ModuleType) -> list[dict[str, A
     return rows
 
 
-def _measured_seconds(key: str) -> dict[tuple[str, str, str], float]:
-    folder = pathlib.Path("results") / key
+def _measured_seconds(module: types.ModuleType) -> dict[tuple[str, str, str], float]:
+    """(run, protocol, budget) -> seconds, on the phantom of the paper's first dataset."""
+    folder = pathlib.Path("results") / module.KEY
     found = records.load(folder) if folder.is_dir() else []
-    return {(r.run, r.protocol, r.budget): r.seconds for r in found}
+    kind = (module.DATASETS[0].NAME, "phantom")
+    return {(r.run, r.protocol, r.budget): r.seconds for r in found if (r.dataset, r.dataset_kind) == kind}
 
 
 def estimate(runs: Sequence[run.Run], module: types.ModuleType, options: Any) -> list[dict[str, Any]]:
@@ -107,9 +108,7 @@ def execute_all(runs: Sequence[run.Run], settings: run.Settings, seeds: int) -> 
     found = []
     for seed in range(settings.seed, settings.seed + seeds):
         for one in runs:
-            started = time.perf_counter()
             found.append(run.execute(one, dataclasses.replace(settings, seed=seed)))
-            LOG.debug("%s took %.0f s", one.name, time.perf_counter() - started)
     return found
 
 

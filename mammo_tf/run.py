@@ -275,7 +275,7 @@ def _facts(run: Run, settings: Settings, dataset: cases.Dataset, fitted: Any) ->
         "budget": settings.budget.name,
         "seed": settings.seed,
         "weights": _weights_name(run, settings),
-        "precision": getattr(fitted, "precision", "float64"),
+        "precision": getattr(fitted, "precision", "not stated"),
         "selection": getattr(select, "__name__", "none"),
     }
 

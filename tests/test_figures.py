@@ -27,7 +27,6 @@ def draw(name):
     return {
         "curves": lambda: figures.curves(HISTORY, best_epoch=7, note=NOTE),
         "roc": lambda: figures.roc(LABELS, SCORES, note=NOTE),
-        "roc_comparison": lambda: figures.roc_comparison(RUNS, note=NOTE),
         "overlay": lambda: figures.overlay(RUNS, note=NOTE),
         "confusion": lambda: figures.confusion(np.array([[5, 1], [2, 7]]), ("benign", "malignant"), note=NOTE),
         "montage": lambda: figures.montage(IMAGES, IMAGES[:, ::2, ::2], "abc", outlines=MASKS, note=NOTE),
@@ -45,9 +44,7 @@ def lines(axes):
     return {line.get_label(): line.get_ydata() for line in axes.lines}
 
 
-@pytest.mark.parametrize(
-    "name", ["curves", "roc", "roc_comparison", "overlay", "confusion", "montage", "contact_sheet"]
-)
+@pytest.mark.parametrize("name", ["curves", "roc", "overlay", "confusion", "montage", "contact_sheet"])
 def test_every_figure_draws_says_its_note_and_saves_the_same_bytes_twice(name, tmp_path):
     for file in ("one.png", "two.png"):
         figures.save(draw(name), tmp_path / file)

@@ -149,6 +149,21 @@ def test_a_class_missing_from_a_part_is_named(tmp_path):
         run.execute(a_run(data=only_one_class), settings(tmp_path))
 
 
+def test_listed_seconds_are_those_of_the_first_datasets_phantom(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results" / "ao2020").mkdir(parents=True)
+    for name, seconds, kind in (
+        ("cbis_ddsm", 60.0, "phantom"),
+        ("cbis_ddsm", 7.0, "real"),
+        ("mini_mias", 5.0, "phantom"),
+    ):
+        record = samples.record(dataset=name, dataset_kind=kind, seconds=seconds)
+        records.save(record, tmp_path / "results" / "ao2020" / f"{record.label}.json")
+    row = a_run(paper="ao2020", name="baseline_cnn")
+    module = samples.module(RUNS=(row,), BUDGETS={"demo": BUDGET}, KEY="ao2020", DATASETS=(cbis_ddsm, image_table))
+    assert planning.costs(module.RUNS, module)[0]["demo: seconds"] == 60.0
+
+
 def test_costs_are_listed_for_every_budget(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     module = samples.module(RUNS=(a_run(),), BUDGETS={"smoke": BUDGET}, KEY="toy", DATASETS=(image_table, cbis_ddsm))

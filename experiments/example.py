@@ -1,6 +1,6 @@
 """Your own Keras net on your own folder of images and CSV (file, patient_id, label), under both protocols.
 
-`python experiments/example.py --root image_table=DIR`; without --root a phantom takes the folder's place.
+`python experiments/example.py --root folder=DIR`; without --root a phantom takes the folder's place.
 """
 
 import functools
@@ -9,7 +9,7 @@ import sys
 import keras
 
 from mammo_tf import cli, run
-from mammo_tf.datasets import image_table as table
+from mammo_tf.datasets import folder as table
 from mammo_tf.datasets import phantom, splits
 from mammo_tf.pipeline import augment, build, normalize
 from mammo_tf.training import method, schedule

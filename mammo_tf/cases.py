@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mammo_tf import regions
-from mammo_tf.errors import DataError, MammoError
+from mammo_tf.errors import DataError, MammoError, MissingError
 
 
 class Side(enum.StrEnum):
@@ -140,10 +140,39 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A file or row that was left out, and why; readers list them, nothing is dropped in silence."""
+    """A file or row that was left out, and why; readers list them, nothing is dropped in silence.
+
+    Attributes:
+        path: the file, or the table of the row.
+        reason: the rule that it breaks.
+        kind: "missing" (a table names it, it is not there), "unreadable" (there, but damaged or of an unknown form),
+            or "left out" (nothing wrong with it but what it belongs to).
+    """
 
     path: str
     reason: str
+    kind: str = "unreadable"
+
+    @classmethod
+    def of(cls, error: DataError, prefix: str = "") -> Problem:
+        """What a reader lists for an error; `prefix` says whose file it is."""
+        kind = "missing" if isinstance(error, MissingError) else "unreadable"
+        return cls(error.path, f"{prefix}: {error.reason}" if prefix else error.reason, kind)
+
+
+@dataclasses.dataclass(frozen=True)
+class Repair:
+    """A fault that a reader mended, by a rule that its documentation states.
+
+    Attributes:
+        path: the file, or the table of the row.
+        rule: the rule's short name, by which repairs are counted.
+        what: what was found and what was made of it.
+    """
+
+    path: str
+    rule: str
+    what: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +185,7 @@ class Dataset:
         root: the folder read.
         cases: one a patient, sorted by patient id.
         problems: what was left out.
+        repairs: what was mended, and how.
         fingerprint: hexadecimal digest of the tables read and of the names and sizes of the image files.
     """
 
@@ -165,6 +195,7 @@ class Dataset:
     cases: tuple[Case, ...]
     problems: tuple[Problem, ...] = ()
     fingerprint: str = ""
+    repairs: tuple[Repair, ...] = ()
 
     @property
     def views(self) -> tuple[View, ...]:

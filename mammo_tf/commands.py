@@ -21,7 +21,7 @@ from typing import Any
 
 from mammo_tf import cases
 
-FORMATS = ("cbis_ddsm", "mini_mias", "image_table")
+FORMATS = ("cbis_ddsm", "mini_mias", "folder")
 
 
 def add(commands: Any) -> list[argparse.ArgumentParser]:

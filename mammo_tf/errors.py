@@ -26,3 +26,7 @@ class DataError(MammoError):
 
     def __reduce__(self):
         return type(self), (self.path, self.reason)
+
+
+class MissingError(DataError):
+    """A file or folder that is named somewhere and is not there."""

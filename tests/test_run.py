@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mammo_tf import artifacts, cases, planning, records, run
-from mammo_tf.datasets import cbis_ddsm, image_table, phantom, splits
+from mammo_tf.datasets import cbis_ddsm, folder, phantom, splits
 from tests import samples
 
 BUDGET = run.Budget("smoke", phantom.PhantomSpec(patients=24, height=128, width=96, spacing_mm=1.6), draws=100)
@@ -48,25 +48,25 @@ def a_run(**changes):
         paper="toy",
         name="mean_intensity",
         method=method,
-        data=image_table.whole_images,
+        data=folder.whole_images,
         split=splits.patient_holdout,
         protocol=run.Rules("honest", "test"),
-        policy=image_table.policy,
+        policy=folder.policy,
     )
     return dataclasses.replace(base, **changes)
 
 
 def settings(tmp_path, **changes):
-    return dataclasses.replace(run.Settings(budget=BUDGET, dataset=image_table, out=tmp_path), **changes)
+    return dataclasses.replace(run.Settings(budget=BUDGET, dataset=folder, out=tmp_path), **changes)
 
 
 def test_a_run_leaves_its_record_predictions_and_figures(tmp_path):
     record = run.execute(a_run(), settings(tmp_path))
     (loaded,) = records.load(tmp_path)
     assert loaded.stable() == record.stable()
-    folder = tmp_path / "toy" / f"mean_intensity-honest-image_table-phantom-smoke-s0-{record.hash}"
-    assert {p.name for p in folder.iterdir()} >= {"record.json", "predictions.csv", "roc.png", "confusion.png"}
-    predictions = artifacts.read_predictions(folder / "predictions.csv")
+    written = tmp_path / "toy" / f"mean_intensity-honest-folder-phantom-smoke-s0-{record.hash}"
+    assert {p.name for p in written.iterdir()} >= {"record.json", "predictions.csv", "roc.png", "confusion.png"}
+    predictions = artifacts.read_predictions(written / "predictions.csv")
     assert len(predictions.ids) == record.sizes["test"]["examples"]
     accuracy = ((predictions.scores >= 0.5) == predictions.labels).mean()
     assert record.metrics["accuracy"].value == pytest.approx(accuracy)
@@ -93,7 +93,7 @@ def test_protocols_differ_in_part_leaks_and_reads(tmp_path):
 
 
 def test_hash_knows_method_seed_budget_and_data():
-    given = run.Settings(budget=BUDGET, dataset=image_table)
+    given = run.Settings(budget=BUDGET, dataset=folder)
     base = run.identity(a_run(), given, "data")
     assert base == run.identity(a_run(), given, "data")
     changed = [
@@ -140,7 +140,7 @@ def test_a_read_only_output_folder_is_named(tmp_path):
 
 
 def only_one_class(dataset, budget):
-    examples, problems = image_table.whole_images(dataset)
+    examples, problems = folder.whole_images(dataset)
     return [e for e in examples if e.label == 0.0], problems
 
 
@@ -160,13 +160,13 @@ def test_listed_seconds_are_those_of_the_first_datasets_phantom(monkeypatch, tmp
         record = samples.record(dataset=name, dataset_kind=kind, seconds=seconds)
         records.save(record, tmp_path / "results" / "ao2020" / f"{record.label}.json")
     row = a_run(paper="ao2020", name="baseline_cnn")
-    module = samples.module(RUNS=(row,), BUDGETS={"demo": BUDGET}, KEY="ao2020", DATASETS=(cbis_ddsm, image_table))
+    module = samples.module(RUNS=(row,), BUDGETS={"demo": BUDGET}, KEY="ao2020", DATASETS=(cbis_ddsm, folder))
     assert planning.costs(module.RUNS, module)[0]["demo: seconds"] == 60.0
 
 
 def test_costs_are_listed_for_every_budget(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    module = samples.module(RUNS=(a_run(),), BUDGETS={"smoke": BUDGET}, KEY="toy", DATASETS=(image_table, cbis_ddsm))
+    module = samples.module(RUNS=(a_run(),), BUDGETS={"smoke": BUDGET}, KEY="toy", DATASETS=(folder, cbis_ddsm))
     (row,) = planning.costs(module.RUNS, module)
     assert row["run"] == "mean_intensity" and row["smoke: epochs"] == 0
     assert "mean_intensity" in planning.text([row])

@@ -4,8 +4,8 @@ Columns: `file` (below the folder: uncompressed DICOM, binary PGM, PNG or anothe
 `patient_id`, `label` (1, 0, or blank when unknown), and, where known, `side` (LEFT, RIGHT, L or R) and `view` (CC or
 MLO; whatever else stands there is taken for another projection).
 
-    dataset = image_table.read(pathlib.Path("my_images"))
-    examples, problems = image_table.whole_images(dataset)
+    dataset = folder.read(pathlib.Path("my_images"))
+    examples, problems = folder.whole_images(dataset)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pandas as pd
 from mammo_tf import cases, datasets, labels
 from mammo_tf.datasets import dicom, pgm
 
-NAME = "image_table"
+NAME = "folder"
 ALGORITHM_VERSION = 1  # of the writer
 TABLE = "images.csv"
 REQUIRED = ("file", "patient_id", "label")

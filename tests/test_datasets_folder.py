@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mammo_tf import cases
-from mammo_tf.datasets import dicom, image_table, pgm, phantom
+from mammo_tf.datasets import dicom, folder, pgm, phantom
 
 GRAY = np.array([[0, 1, 2], [40, 50, 255]], np.uint8)
 HEAD = "file,patient_id,label,side,view\n"
@@ -27,10 +27,10 @@ def root(tmp_path):
 
 def reasons(root: pathlib.Path) -> dict[str, str]:
     """Reason by file name of what was left out, once `strict` has been seen to stop at the first."""
-    dataset = image_table.read(root)
+    dataset = folder.read(root)
     assert [view.id for view in dataset.views] == ["a.png"]
     with pytest.raises(cases.DataError) as refused:
-        image_table.read(root, strict=True)
+        folder.read(root, strict=True)
     assert (refused.value.path, refused.value.reason) == (dataset.problems[0].path, dataset.problems[0].reason)
     return {pathlib.Path(problem.path).name: problem.reason for problem in dataset.problems}
 
@@ -43,8 +43,8 @@ def test_rows_become_views(root):
     cv2.imwrite(str(root / "e.tif"), GRAY.astype(np.uint16))
     cv2.imwrite(str(root / "f.jpg"), GRAY)
     rows = ["below/b.png,p1,0.0, r ,mlo", "c.dcm,p0,1,L,ML", "d.pgm,p2,,,", "./e.tif,p2,0,right,CC", "f.jpg,p2,1"]
-    dataset = image_table.read(table(root, "a.png,p1,1,LEFT,CC", *rows))
-    assert dataset.problems == () and (dataset.name, dataset.kind) == ("image_table", "real")
+    dataset = folder.read(table(root, "a.png,p1,1,LEFT,CC", *rows))
+    assert dataset.problems == () and (dataset.name, dataset.kind) == ("folder", "real")
     assert [case.patient_id for case in dataset.cases] == ["p0", "p1", "p2"]
     left, right, other = cases.Side.LEFT, cases.Side.RIGHT, cases.Projection.OTHER
     assert [(v.id, v.side, v.projection, v.max_value) for v in dataset.views] == [
@@ -62,10 +62,10 @@ def test_rows_become_views(root):
 
 def test_a_blank_label_is_kept_by_the_reader_and_listed_by_whole_images(root):
     cv2.imwrite(str(root / "b.png"), GRAY)
-    dataset = image_table.read(table(root, "a.png,p1,1,,", "b.png,p2, ,,"))
+    dataset = folder.read(table(root, "a.png,p1,1,,", "b.png,p2, ,,"))
     assert dataset.problems == ()
-    assert math.isnan(image_table.label_of_view(dataset.views[1]))
-    examples, problems = image_table.whole_images(dataset)
+    assert math.isnan(folder.label_of_view(dataset.views[1]))
+    examples, problems = folder.whole_images(dataset)
     assert [(e.id, e.patient_id, e.label, e.roi_id) for e in examples] == [("a.png", "p1", 1.0, "a.png")]
     assert problems == (cases.Problem(str(root / "b.png"), "no label"),)
 
@@ -112,8 +112,8 @@ def test_a_row_with_a_fault_is_listed(root, row, reason):
 def test_a_file_outside_the_folder_is_listed(tmp_path):
     root = tmp_path / "mine"
     root.mkdir()
-    for folder in (root, tmp_path):
-        cv2.imwrite(str(folder / "a.png"), GRAY)
+    for place in (root, tmp_path):
+        cv2.imwrite(str(place / "a.png"), GRAY)
     cv2.imwrite(str(tmp_path / "b.png"), GRAY)
     table(root, "../a.png,p2,0,,", f"{tmp_path}/b.png,p2,0,,", "x/../a.png,p1,1,,")
     found = reasons(root)
@@ -126,11 +126,11 @@ def test_a_file_outside_the_folder_is_listed(tmp_path):
 def test_a_table_of_which_nothing_can_be_used_is_refused_in_plain_words(tmp_path):
     table(tmp_path, "x.png,p1,1,,", "y.png,p2,1,,")
     with pytest.raises(cases.DataError) as refused:
-        image_table.read(tmp_path)
+        folder.read(tmp_path)
     first = "no such file (row of patient p1) (none of the 2 rows can be used; this is the first fault)"
     assert str(refused.value) == f"{tmp_path / 'x.png'}: {first}"
     with pytest.raises(cases.DataError, match=r"images\.csv: lists nothing that could be read: 0 rows"):
-        image_table.read(table(tmp_path))
+        folder.read(table(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -146,23 +146,23 @@ def test_a_table_of_which_nothing_can_be_used_is_refused_in_plain_words(tmp_path
 def test_a_table_that_is_none_is_named(root, raw, reason):
     (root / "images.csv").write_bytes(raw)
     with pytest.raises(cases.DataError, match=rf"images\.csv: {reason}"):
-        image_table.read(root)
+        folder.read(root)
     (root / "images.csv").unlink()
     with pytest.raises(cases.DataError, match=r"no such table; expected the columns file, patient_id, label"):
-        image_table.read(root)
+        folder.read(root)
 
 
 def test_tables_of_spreadsheets_are_read(root):
     """They begin with a byte order mark, and blanks stand round names and values."""
     (root / "images.csv").write_bytes("\ufefffile , patient_id,label\r\n a.png,p1, 1\r\n".encode())
-    (view,) = image_table.read(root).views
+    (view,) = folder.read(root).views
     assert (view.id, view.patient_id, view.attributes["label"]) == ("a.png", "p1", "1")
 
 
 def test_colour_is_refused_unless_it_is_gray(root):
     colour = np.stack([GRAY, GRAY, GRAY], axis=-1)
     cv2.imwrite(str(root / "a.png"), colour)
-    (view,) = image_table.read(root).views
+    (view,) = folder.read(root).views
     assert np.array_equal(view.pixels(), GRAY)
     colour[0, 0, 1] = 9
     cv2.imwrite(str(root / "a.png"), colour)
@@ -172,8 +172,8 @@ def test_colour_is_refused_unless_it_is_gray(root):
 
 def test_what_is_written_is_read(tmp_path):
     made = phantom.cases(phantom.PhantomSpec(patients=3, height=96, width=72, spacing_mm=2.0, seed=5, look="ffdm"))
-    image_table.write(made, tmp_path)
-    dataset = image_table.read(tmp_path)
+    folder.write(made, tmp_path)
+    dataset = folder.read(tmp_path)
     origins = {f"{view.id.replace('/', '_')}.png": view for case in made for view in case.views}
     assert dataset.problems == () and {view.id for view in dataset.views} == set(origins)
     for view in dataset.views:
@@ -181,18 +181,18 @@ def test_what_is_written_is_read(tmp_path):
         assert (view.patient_id, view.side, view.projection) == (origin.patient_id, origin.side, origin.projection)
         assert np.array_equal(view.pixels(), origin.pixels() * np.uint16(16))  # 12 bits in 16
         malignant = any(lesion.pathology is cases.Pathology.MALIGNANT for lesion in origin.lesions)
-        assert image_table.label_of_view(view) == malignant
+        assert folder.label_of_view(view) == malignant
 
 
 def test_an_image_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "v.png").mkdir()
     view = cases.View("v", "p", None, cases.Projection.CC, GRAY.copy, 255)
     with pytest.raises(cases.DataError, match=r"v\.png: cannot be written"):
-        image_table.write([cases.Case("p", (view,))], tmp_path)
+        folder.write([cases.Case("p", (view,))], tmp_path)
 
 
 def test_a_header_of_an_absurd_size_is_a_fault_of_the_file(tmp_path):
     pgm.write(tmp_path / "a.pgm", GRAY)
     (tmp_path / "a.tif").write_bytes((tmp_path / "a.pgm").read_bytes().replace(b"3 2", b"9999999 9999999"))
     with pytest.raises(cases.DataError, match="cannot be decoded"):
-        image_table.read_image(tmp_path / "a.tif")
+        folder.read_image(tmp_path / "a.tif")

@@ -71,6 +71,11 @@ def sizes(parts: cases.Splits) -> dict[str, dict[str, int]]:
     }
 
 
+def in_words(parts: cases.Splits) -> str:
+    """Examples and patients of each part, in one line."""
+    return ", ".join(f"{name} {s['examples']} ({s['patients']} patients)" for name, s in sizes(parts).items())
+
+
 def refuse_empty(parts: cases.Splits, reported: str) -> None:
     """Raises cases.MammoError unless training, validation and the reported part hold both classes."""
     if not getattr(parts, reported):

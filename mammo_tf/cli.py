@@ -19,7 +19,7 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mammo_tf import cases, commands
+from mammo_tf import cases, commands, commands_data
 
 LOG = logging.getLogger("mammo_tf")
 
@@ -74,8 +74,9 @@ def _experiment_parser(module: types.ModuleType) -> argparse.ArgumentParser:
     add("--budget", choices=list(module.BUDGETS), default="demo")
     add("--set", action="append", metavar="FIELD=VALUE", default=[], help="change a number of the budget")
     add("--seed", type=_natural, default=0)
-    add("--seeds", type=_positive, default=1, metavar="K", help="repeat with K seeds, from --seed on")
+    add("--seeds", type=commands_data.positive, default=1, metavar="K", help="repeat with K seeds, from --seed on")
     add("--weights", metavar="imagenet|phantom|FILE", help="pre-trained weights (phantom: a stand-in)")
+    add("--intensity", choices=commands_data.INTENSITIES, default="raw", help="how DICOM values become gray values")
     add("--out", type=pathlib.Path, default=pathlib.Path("runs"))
     add("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
     add("--resume", action="store_true", help="go on where a run was stopped; skip runs that are done")
@@ -89,13 +90,6 @@ def _natural(text: str) -> int:
     number = int(text)
     if not 0 <= number < 2**32:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 2^32 - 1")
-    return number
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
     return number
 
 
@@ -143,6 +137,7 @@ def _settings(module: types.ModuleType, options: argparse.Namespace) -> Any:
         precision=options.precision,
         resume=options.resume,
         strict=options.strict,
+        intensity=options.intensity,
     )
 
 

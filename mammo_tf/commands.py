@@ -1,4 +1,4 @@
-"""The commands of `mammo-tf`: phantom, cache, report, compare, export, keep.
+"""The commands of `mammo-tf`: report, compare, export, keep here, those about data and machine in `commands_data`.
 
 Heavy imports are inside the functions, so that `--help` is quick.
 
@@ -16,90 +16,19 @@ import pathlib
 import shutil
 import sys
 import types
-from collections.abc import Callable
 from typing import Any
 
-from mammo_tf import cases
-
-FORMATS = ("cbis_ddsm", "mini_mias", "folder")
+from mammo_tf import cases, commands_data
 
 
 def add(commands: Any) -> list[argparse.ArgumentParser]:
     """Adds every command to the subparsers; each sets `call`, which takes the parsed options."""
-    makers = (_add_phantom, _add_cache, _add_report, _add_compare, _add_export, _add_keep)
-    return [make(commands) for make in makers]
-
-
-def _command(commands: Any, name: str, call: Callable[..., int | None], help: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=help, description=help)
-    parser.set_defaults(call=call)
-    return parser
-
-
-def _add_phantom(commands: Any) -> argparse.ArgumentParser:
-    parser = _command(commands, "phantom", _phantom, "write a synthetic phantom in a dataset's on-disk format")
-    parser.add_argument("dataset", choices=FORMATS)
-    parser.add_argument("dir", type=pathlib.Path, help="folder to write; must be empty or new")
-    parser.add_argument("--patients", type=int, default=20)
-    parser.add_argument("--height", type=int, default=600, help="rows of a view")
-    parser.add_argument("--width", type=int, default=450, help="columns of a view")
-    parser.add_argument("--spacing-mm", type=float, default=0.4)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--look", choices=("film", "ffdm"), default="film", help="digitised film or digital detector")
-    parser.add_argument("--preview", type=pathlib.Path, metavar="PNG", help="also draw a contact sheet")
-    parser.add_argument("--json", action="store_true")
-    return parser
-
-
-def _phantom(options: argparse.Namespace) -> None:
-    from mammo_tf import datasets, figures
-    from mammo_tf.datasets import phantom
-
-    module = format_module(options.dataset)
-    spec = phantom.PhantomSpec(
-        patients=options.patients,
-        height=options.height,
-        width=options.width,
-        spacing_mm=options.spacing_mm,
-        seed=options.seed,
-        look=options.look,
-    )
-    datasets.write_phantom(module, spec, options.dir)
-    dataset = module.read(options.dir)
-    facts = {"folder": str(options.dir), "format": dataset.name, "kind": dataset.kind}
-    facts |= {"patients": len(dataset.cases), "views": len(dataset.views), "fingerprint": dataset.fingerprint}
-    print(json.dumps(facts) if options.json else ", ".join(f"{key} {value}" for key, value in facts.items()))
-    if options.preview:
-        views = dataset.views[:12]
-        sheet = figures.contact_sheet(
-            [view.pixels() / view.max_value for view in views], [view.id for view in views], 6, note="phantom"
-        )
-        figures.save(sheet, options.preview)
-
-
-def _add_cache(commands: Any) -> argparse.ArgumentParser:
-    parser = _command(commands, "cache", _cache, "show or clear the cache (MAMMO_TF_CACHE)")
-    parser.add_argument("--clear", nargs="?", const="", metavar="KEY", help="remove one entry, or all")
-    parser.add_argument("--json", action="store_true")
-    return parser
-
-
-def _cache(options: argparse.Namespace) -> None:
-    from mammo_tf import cache
-
-    if options.clear is not None:
-        cache.clear(options.clear or None)
-    entries = [dataclasses.asdict(entry) for entry in cache.entries()]
-    if options.json:
-        print(json.dumps({"folder": str(cache.folder()), "entries": entries}, default=str))
-        return
-    print(cache.folder())
-    for entry in entries:
-        print(f"{entry['bytes'] / 1e6:10.1f} MB  {entry['key']}")
+    makers = (_add_report, _add_compare, _add_export, _add_keep)
+    return [*commands_data.add(commands), *(make(commands) for make in makers)]
 
 
 def _add_report(commands: Any) -> argparse.ArgumentParser:
-    parser = _command(commands, "report", _report, "RESULTS.md and one HTML page from records")
+    parser = commands_data.command(commands, "report", _report, "RESULTS.md and one HTML page from records")
     parser.add_argument(
         "--runs", type=pathlib.Path, action="append", metavar="DIR", help="folders of runs or records"
     )
@@ -132,7 +61,7 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _add_compare(commands: Any) -> argparse.ArgumentParser:
-    parser = _command(
+    parser = commands_data.command(
         commands, "compare", _compare, "paired, patient-clustered test of two runs on the same patients"
     )
     parser.add_argument("run", nargs=2, type=pathlib.Path, help="folders of two runs")
@@ -165,7 +94,7 @@ def _comparison_text(found: Any, first: Any, second: Any) -> str:
 
 
 def _add_export(commands: Any) -> argparse.ArgumentParser:
-    parser = _command(commands, "export", _export, "a run as a SavedModel with its preprocessing inside")
+    parser = commands_data.command(commands, "export", _export, "a run as a SavedModel with its preprocessing inside")
     parser.add_argument("run", type=pathlib.Path, help="folder of a run (or of several, with --only)")
     parser.add_argument("dir", type=pathlib.Path, help="folder to write")
     parser.add_argument("--only", metavar="NAME", help="the run of that name below the folder")
@@ -199,7 +128,9 @@ def _make(folder: pathlib.Path) -> None:
 
 
 def _add_keep(commands: Any) -> argparse.ArgumentParser:
-    parser = _command(commands, "keep", _keep, "copy the records of runs to results/, where RESULTS.md reads them")
+    parser = commands_data.command(
+        commands, "keep", _keep, "copy the records of runs to results/, where RESULTS.md reads them"
+    )
     parser.add_argument("runs", nargs="+", type=pathlib.Path)
     parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path("results"))
     return parser
@@ -219,11 +150,6 @@ def _keep(options: argparse.Namespace) -> None:
         if record.dataset_kind == "phantom" and predictions.is_file():  # labels of patients are not ours to pass on
             shutil.copyfile(predictions, folder / f"{record.label}.csv")
         print(folder / f"{record.label}.json")
-
-
-def format_module(name: str) -> types.ModuleType:
-    """The module of an on-disk format."""
-    return importlib.import_module(f"mammo_tf.datasets.{name}")
 
 
 def load_experiments(folder: pathlib.Path) -> dict[str, types.ModuleType]:

@@ -7,6 +7,7 @@ Readers list what they could not read; here the same is done for pixels, before 
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
 import logging
 import os
@@ -34,7 +35,7 @@ def _fault(view: cases.View) -> cases.Problem | None:
     try:
         view.pixels()
     except cases.DataError as error:
-        return cases.Problem(error.path, error.reason)
+        return cases.Problem.of(error)
     except OSError as error:
         return cases.Problem(view.path or view.id, f"cannot be read: {error.strerror or error}")
     return None
@@ -52,3 +53,8 @@ def listed(problems: Sequence[cases.Problem], root: str) -> list[dict[str, str]]
     """Problems as a record holds them: paths from the dataset's folder on, so that none of a machine is published."""
     strip = f"{root.rstrip(os.sep)}{os.sep}"
     return [{"path": p.path.removeprefix(strip), "reason": p.reason.replace(strip, "")} for p in problems]
+
+
+def counted(repairs: Sequence[cases.Repair]) -> dict[str, int]:
+    """How often a reader used each of its rules of repair."""
+    return dict(sorted(collections.Counter(repair.rule for repair in repairs).items()))

@@ -80,7 +80,9 @@ _OUTCOME = ("benign", "malignant")
 _SUSPICION = ("BI-RADS below 4", "BI-RADS 4 and up")
 
 pathology = LabelPolicy("pathology", _OUTCOME, _pathology_of_lesion, _pathology_of_view)
+# BI-RADS 4a to 6 against 1 to 3: Kreiss ("4-6 as sick"), and "Low Resource Breast Cancer Detection" (section 3.2).
 birads_4_up = LabelPolicy("birads_4_up", _SUSPICION, _birads_of_lesion, _birads_of_view)
+# The same without BI-RADS 3, which is "typically not given at screening": Shen et al. 2019, section 3.2.
 birads_4_up_drop_3 = LabelPolicy("birads_4_up_drop_3", _SUSPICION, _drop_3_of_lesion, _drop_3_of_view)
 # The reader turns MIAS' severities into pathologies: the labels are those of `pathology`, under the name MIAS uses.
 mias_severity = LabelPolicy("mias_severity", _OUTCOME, _pathology_of_lesion, _pathology_of_view)

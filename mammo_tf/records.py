@@ -49,6 +49,8 @@ class Record:
         leaks: what the protocol lets leak; empty when honest. audit: the measured overlap of the parts.
         test_reads: how often the labels of the reported part were scored.
         problems: files or rows left out, with reasons.
+        repairs: rule -> how many files or rows the reader mended by it.
+        intensity: how DICOM values became gray values.
         seconds, memory_mb (peak of the process so far), versions, hardware, commit, created: of this very run; not
             part of what a seed repeats.
     """
@@ -80,6 +82,8 @@ class Record:
     audit: Mapping[str, Any]
     test_reads: int
     problems: Sequence[Mapping[str, str]]
+    repairs: Mapping[str, int]
+    intensity: str
     seconds: float
     memory_mb: float
     versions: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""Where a lesion lies in its view: a mask, a disc, or either seen through a window.
+"""Where a lesion lies in its view: a mask, a disc, a polygon, or one of them seen through a window.
 
 x is the column, y the row, (0, 0) the top left pixel.
 
@@ -12,11 +12,14 @@ import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 
 from mammo_tf.errors import DataError
 
 ALGORITHM_VERSION = 1
+_FRACTION_BITS = 8  # cv2 draws with fixed-point coordinates
+_FARTHEST = 2**20  # so that they stay well within 32 bits
 
 
 class Region(Protocol):
@@ -72,6 +75,40 @@ class CircleRegion:
     def mask(self, shape: tuple[int, int]) -> np.ndarray:
         rows, columns = np.ogrid[: shape[0], : shape[1]]
         return (rows - self.y) ** 2 + (columns - self.x) ** 2 <= self.radius**2
+
+
+@dataclasses.dataclass(frozen=True)
+class PolygonRegion:
+    """An outline, closed from its last point to its first, as INbreast marks its lesions.
+
+    Every pixel that the outline touches belongs to the region, so that a small one is never empty: one point is one
+    pixel (all that a dataset says where it marks a place and no extent), two points are a line. Filled outlines of
+    whole pixels (`cv2.findContours`) give the mask back, but for its holes.
+
+    Attributes:
+        points: (x, y) each, in pixels; a pixel's centre has whole numbers.
+
+    Raises:
+        ValueError: no point, or one that is not a number or lies absurdly far away.
+    """
+
+    points: tuple[tuple[float, float], ...]
+
+    def __post_init__(self):
+        values = [value for point in self.points for value in point]
+        if not values or not all(abs(value) < _FARTHEST for value in values):  # false for NaN
+            raise ValueError(f"expected points within {_FARTHEST} pixels, got {self.points[:3]}")
+
+    def bounds(self) -> tuple[int, int, int, int]:
+        """A box that holds the mask, at most a pixel larger than the smallest one on each side."""
+        xs, ys = zip(*self.points, strict=True)
+        return math.floor(min(ys)), math.floor(min(xs)), math.ceil(max(ys)) + 1, math.ceil(max(xs)) + 1
+
+    def mask(self, shape: tuple[int, int]) -> np.ndarray:
+        filled = np.zeros(shape, np.uint8)
+        fixed = np.rint(np.asarray(self.points) * 2**_FRACTION_BITS).astype(np.int32)
+        cv2.fillPoly(filled, [fixed], 1, shift=_FRACTION_BITS)
+        return filled.view(bool)
 
 
 @dataclasses.dataclass(frozen=True)

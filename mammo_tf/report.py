@@ -113,6 +113,11 @@ def _measured_notes(group: Sequence[records.Record]) -> list[str]:
         notes.append(
             f"Left out, with reasons in the records: up to {max(len(r.problems) for r in group)} files or rows."
         )
+    mended = sorted({f"{rule}: {n}" for r in group for rule, n in r.repairs.items()})
+    if mended:
+        notes.append(f"Mended by the reader: {'; '.join(mended)}.")
+    if others := sorted({r.intensity for r in group} - {"raw"}):
+        notes.append(f"Gray values: intensity {', '.join(others)}.")
     return notes
 
 

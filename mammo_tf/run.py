@@ -114,6 +114,7 @@ class Settings:
         precision: "auto", "float32", "bfloat16" or "float16".
         resume: keep what is there: a finished run is returned, a stopped one goes on from its checkpoint.
         strict: stop at the first unreadable file.
+        intensity: how DICOM values become gray values (`datasets.dicom`): "raw", "voi" or "minmax".
     """
 
     budget: Any
@@ -125,6 +126,7 @@ class Settings:
     precision: str = "auto"
     resume: bool = False
     strict: bool = False
+    intensity: str = "raw"
 
 
 def identity(run: Run, settings: Settings, fingerprint: str) -> str:
@@ -193,7 +195,7 @@ def execute(run: Run, settings: Settings) -> records.Record:
         strict=settings.strict,
         draw=artifacts.drawings(shown),
     )
-    LOG.info("%s (%s) on %s, %s: %s", run.name, run.protocol.name, dataset.name, dataset.kind, _sizes_text(parts))
+    LOG.info("%s (%s) on %s, %s: %s", run.name, run.protocol.name, dataset.name, dataset.kind, audit.in_words(parts))
     if not settings.resume:
         artifacts.empty(folder)
     fitted = run.method(settings.budget).fit(parts.train, parts.val, context)
@@ -218,13 +220,9 @@ def execute(run: Run, settings: Settings) -> records.Record:
 
 def open_data(run: Run, settings: Settings) -> cases.Dataset:
     """The dataset of a run: the folder given, or the budget's phantom where none is."""
-    spec = run.spec(settings.budget) if run.spec else settings.budget.phantom
-    root = None if run.spec else settings.root
-    return datasets.open_dataset(settings.dataset, root, spec=spec, strict=settings.strict)
-
-
-def _sizes_text(parts: cases.Splits) -> str:
-    return ", ".join(f"{name} {s['examples']} ({s['patients']} patients)" for name, s in audit.sizes(parts).items())
+    budget, how = settings.budget, {"strict": settings.strict, "intensity": settings.intensity}
+    spec, root = (run.spec(budget), None) if run.spec else (budget.phantom, settings.root)
+    return datasets.open_dataset(settings.dataset, root, spec=spec, **how)
 
 
 def _inputs(
@@ -270,6 +268,8 @@ def _facts(run: Run, settings: Settings, dataset: cases.Dataset, fitted: Any) ->
         "dataset": dataset.name,
         "dataset_kind": dataset.kind,
         "fingerprint": dataset.fingerprint,
+        "intensity": settings.intensity,
+        "repairs": intake.counted(dataset.repairs),
         "label_policy": policy.name,
         "class_names": list(policy.class_names),
         "budget": settings.budget.name,

@@ -60,6 +60,8 @@ def record(**changes):
         "audit": {"val": {"roi_share": 0.0, "patient_share": 0.0}, "test": {"roi_share": 0.0, "patient_share": 0.0}},
         "test_reads": 1,
         "problems": [],
+        "repairs": {},
+        "intensity": "raw",
         "seconds": 60.0,
         "memory_mb": 900.0,
         "versions": {"python": "3.11"},

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from mammo_tf import cli, commands
+from mammo_tf import cli, commands, commands_data
 from mammo_tf.datasets import cbis_ddsm
 from tests import samples
 
@@ -204,4 +204,14 @@ def test_report_keep_and_cache(capsys, tmp_path, monkeypatch):
 
 def test_the_command_is_installed_and_knows_its_commands():
     done = subprocess.run([sys.executable, "-m", "mammo_tf", "--help"], capture_output=True, text=True, check=True)
-    assert {"phantom", "cache", "report", "compare", "export", "keep"} <= set(done.stdout.replace(",", " ").split())
+    named = {"check", "prepare", "phantom", "doctor", "cache", "report", "compare", "export", "keep"}
+    assert named <= set(done.stdout.replace(",", " ").split())
+
+
+@pytest.mark.parametrize("command", ["check", "prepare", "phantom", "doctor", "cache"])
+def test_every_command_about_data_has_help_with_its_options(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([command, "--help"])
+    printed = capsys.readouterr().out
+    assert caught.value.code == 0 and "--json" in printed
+    assert command in ("doctor", "cache") or all(name in printed for name in commands_data.FORMATS)

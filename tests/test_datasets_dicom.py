@@ -1,5 +1,6 @@
 import os
 import pathlib
+import warnings
 
 import numpy as np
 import pydicom
@@ -8,26 +9,17 @@ from pydicom import uid as uids
 
 from mammo_tf import cases
 from mammo_tf.datasets import dicom
+from tests import dicom_samples as samples
 
 REAL = os.environ.get("MAMMO_TF_REAL_DATA")
-PIXELS = np.arange(12, dtype=np.uint16).reshape(3, 4) * 300
-BIG = uids.ExplicitVRBigEndian
-
-
-def edited(path: pathlib.Path, pixels: np.ndarray = PIXELS, **fields) -> pathlib.Path:
-    """A file as `write` makes it, with some fields of the header changed."""
-    dicom.write(path, pixels)
-    data = pydicom.dcmread(path)
-    syntax = fields.pop("syntax", None)
-    for name, value in fields.items():
-        setattr(data, name, value)
-    if syntax is not None:
-        data.file_meta.TransferSyntaxUID = syntax
-    if syntax in uids.JPEG2000TransferSyntaxes:
-        data.PixelData = pydicom.encaps.encapsulate([b"\xff\x4f\xff\x51"])
-    implicit, little = syntax == uids.ImplicitVRLittleEndian, syntax != BIG
-    pydicom.dcmwrite(path, data, implicit_vr=implicit, little_endian=little, force_encoding=True)
-    return path
+PIXELS, edited = samples.PIXELS, samples.edited
+READABLE = {
+    *("CT_small.dcm", "JPGExtended.dcm", "JPEG-lossy.dcm", "examples_overlay.dcm", "image_dfl.dcm", "JPEG2000.dcm"),
+    *("693_J2KI.dcm", "J2K_pixelrep_mismatch.dcm", "JPEGLSNearLossless_08.dcm", "JPEGLSNearLossless_16.dcm"),
+    *("MR_small.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm", "MR_small_expb.dcm", "MR_small_implicit.dcm"),
+    *("MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm", "MR_small_padded.dcm"),
+}
+SHIPPED = pathlib.Path(pydicom.data.__file__).parent / "test_files"  # by pydicom, in its package
 
 
 @pytest.mark.parametrize(("dtype", "bits"), [(np.uint8, 8), (np.uint16, 10), (np.uint16, 12), (np.uint16, 16)])
@@ -42,12 +34,16 @@ def test_what_is_written_is_read(tmp_path, dtype, bits):
 
 
 @pytest.mark.parametrize(
-    "syntax", [uids.ImplicitVRLittleEndian, uids.ExplicitVRLittleEndian, uids.ExplicitVRBigEndian]
+    "syntax",
+    [
+        uids.ImplicitVRLittleEndian,
+        uids.ExplicitVRLittleEndian,
+        uids.ExplicitVRBigEndian,
+        uids.DeflatedExplicitVRLittleEndian,
+    ],
 )
 def test_every_uncompressed_syntax_gives_the_pixels_of_pydicom(tmp_path, syntax):
-    path = edited(
-        tmp_path / "a.dcm", syntax=syntax, PixelData=PIXELS.astype(">u2" if "Big" in syntax.name else "<u2").tobytes()
-    )
+    path = edited(tmp_path / "a.dcm", syntax=syntax)
     found = dicom.read_pixels(path)
     assert dicom.read_header(path).syntax == syntax and found.dtype == np.uint16
     assert np.array_equal(found, pydicom.dcmread(path).pixel_array) and np.array_equal(found, PIXELS)
@@ -63,6 +59,38 @@ def test_monochrome1_is_inverted_by_bits_stored(tmp_path):
     pixels = np.array([[0, 1, 4095]], np.uint16)
     dicom.write(tmp_path / "a.dcm", pixels, bits_stored=12, photometric="MONOCHROME1")
     assert dicom.read_pixels(tmp_path / "a.dcm").tolist() == [[4095, 4094, 0]]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_signed_pixels_are_shifted_so_that_none_is_negative(tmp_path, dtype):
+    bits = 8 * np.dtype(dtype).itemsize
+    pixels = np.array([[-(2 ** (bits - 1)), -1, 0, 2 ** (bits - 1) - 1]], f"i{bits // 8}").view(dtype)
+    path = edited(tmp_path / "a.dcm", pixels, PixelRepresentation=1)
+    assert dicom.read_pixels(path).tolist() == [[0, 2 ** (bits - 1) - 1, 2 ** (bits - 1), 2**bits - 1]]
+    path = edited(tmp_path / "a.dcm", pixels, PixelRepresentation=1, PhotometricInterpretation="MONOCHROME1")
+    assert dicom.read_pixels(path).tolist() == [[2**bits - 1, 2 ** (bits - 1), 2 ** (bits - 1) - 1, 0]]
+
+
+def test_signed_pixels_of_12_bits_with_and_without_their_sign_carried_on(tmp_path):
+    pixels = np.array([[0xF800, 0x0800, 0x0FFF, 0x07FF, 0xF7FF]], np.uint16)
+    path = edited(tmp_path / "a.dcm", pixels, BitsStored=12, HighBit=11, PixelRepresentation=1)
+    assert dicom.read_pixels(path).tolist() == [[0, 0, 2047, 4095, 4095]]
+
+
+def test_left_justified_pixels_are_shifted(tmp_path):
+    pixels = np.array([[0xABCD, 0x0010, 0xFFFF]], np.uint16)
+    path = edited(tmp_path / "a.dcm", pixels, BitsStored=12, HighBit=15)
+    assert dicom.read_pixels(path).tolist() == [[0xABC, 1, 0xFFF]] and dicom.read_header(path).max_value == 4095
+    path = edited(tmp_path / "a.dcm", pixels, BitsStored=8, HighBit=11, PixelRepresentation=1)
+    assert dicom.read_pixels(path).tolist() == [[0xBC ^ 0x80, 0x81, 0x7F]]
+
+
+def test_a_file_is_never_changed_by_what_is_computed_from_it(tmp_path):
+    path = edited(tmp_path / "a.dcm", BitsStored=12, HighBit=11, PixelPaddingValue=300)
+    before = path.read_bytes()
+    for intensity in ("raw", "voi", "minmax"):
+        assert dicom.read_pixels(path, intensity)[0, :2].tolist() == [0, 0]
+    assert path.read_bytes() == before
 
 
 def test_bits_above_the_stored_ones_are_masked(tmp_path):
@@ -88,19 +116,20 @@ def test_spacing(tmp_path, fields, spacing):
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"syntax": uids.JPEG2000}, "unsupported transfer syntax JPEG 2000 Image Compression"),
-        ({"syntax": uids.DeflatedExplicitVRLittleEndian}, "unsupported transfer syntax Deflated"),
         ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "gray pixels, found RGB with 3 sample"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "gray pixels, found PALETTE COLOR"),
         ({"NumberOfFrames": 57}, "one frame, found 57"),
         ({"BitsAllocated": 32, "BitsStored": 32, "HighBit": 31}, "8 or 16 bits allocated, found 32"),
         ({"BitsStored": 17, "HighBit": 16}, "1 to 16 bits stored, found 17"),
-        ({"BitsStored": 12, "HighBit": 15}, "high bit to be 11, found 15"),
-        ({"PixelRepresentation": 1}, "unsigned"),
+        ({"BitsStored": 12, "HighBit": 10}, "high bit to be 11 to 15, found 10"),
+        ({"BitsStored": 12, "HighBit": 16}, "high bit to be 11 to 15, found 16"),
+        ({"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}, "8 or 16 bits allocated, found 1"),
         ({"Rows": 65535, "Columns": 65535}, "absurd size of 65535 rows and 65535 columns"),
         ({"Rows": 0}, "absurd size"),
         ({"Rows": 4}, "truncated: expected 32 bytes of pixels, found 24"),
         ({"Rows": None}, "not an image: no Rows"),
+        ({"PhotometricInterpretation": ""}, "not an image: no PhotometricInterpretation"),
+        ({"Rows": None, "BitsStored": None}, "not an image: no Rows, BitsStored"),
     ],
 )
 def test_what_cannot_be_read_says_why(tmp_path, fields, reason):
@@ -161,7 +190,79 @@ def test_the_writer_refuses_what_it_cannot_store(tmp_path):
         dicom.write(tmp_path / "a.dcm", np.full((2, 2), 4096, np.uint16), bits_stored=12)
 
 
+@pytest.mark.parametrize(
+    ("syntax", "name"), [("1.2.840.10008.1.2.4.102", "MPEG-4 AVC"), ("1.2.3.4", r"1\.2\.3\.4"), ("1.2.x", r"1\.2\.x")]
+)
+def test_other_transfer_syntaxes_are_refused_by_name(tmp_path, syntax, name):
+    path = edited(tmp_path / "a.dcm")
+    old, new = b"1.2.840.10008.1.2.1", syntax.encode()
+    head = b"\x02\x00\x10\x00UI"
+    length = len(old) + len(old) % 2
+    before = head + length.to_bytes(2, "little") + old.ljust(length, b"\0")
+    length = len(new) + len(new) % 2
+    after = head + length.to_bytes(2, "little") + new.ljust(length, b"\0")
+    path.write_bytes(path.read_bytes().replace(before, after))
+    with pytest.raises(cases.DataError, match=rf"a\.dcm: unsupported transfer syntax {name}"):
+        dicom.read_header(path)
+
+
+def test_a_file_without_pixels_or_without_a_syntax_is_refused(tmp_path):
+    path = edited(tmp_path / "a.dcm")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.index(b"\xe0\x7f\x10\x00OW")])
+    with pytest.raises(cases.DataError, match=r"a\.dcm: no pixel data"):
+        dicom.read_header(path)
+    path.write_bytes(whole.replace(b"\x02\x00\x10\x00UI", b"\x02\x00\x11\x00UI"))
+    with pytest.raises(cases.DataError, match=r"a\.dcm: no transfer syntax"):
+        dicom.read_header(path)
+
+
+def test_pixels_of_floating_point_are_refused(tmp_path):
+    path = edited(tmp_path / "a.dcm")
+    data = pydicom.dcmread(path)
+    del data.PixelData
+    data.FloatPixelData = bytes(48)
+    data.save_as(path)
+    with pytest.raises(cases.DataError, match="expected pixels of integers, found floating-point ones"):
+        dicom.read_header(path)
+
+
+def test_a_missing_file_is_told_from_a_damaged_one(tmp_path):
+    for read in (dicom.read_header, dicom.read_pixels):
+        with pytest.raises(cases.MissingError, match="No such file"):
+            read(tmp_path / "missing.dcm")
+
+
+def test_a_lossy_past_counts_as_lossy(tmp_path):
+    assert not dicom.read_header(edited(tmp_path / "a.dcm", LossyImageCompression="00")).lossy
+    assert dicom.read_header(edited(tmp_path / "a.dcm", LossyImageCompression="01")).lossy
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.dcm")), ids=lambda path: path.name)
+def test_the_files_of_pydicom_are_read_as_pydicom_reads_them_or_refused(path):
+    try:
+        header, found = dicom.read_header(path), dicom.read_pixels(path)
+    except cases.DataError as error:
+        assert error.path == str(path) and path.name not in READABLE, error
+        return
+    assert path.name in READABLE and found.shape == header.shape
+    if header.syntax == uids.JPEGExtended12Bit:
+        return  # pydicom has no plugin for 12 bits of it
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pydicom, about these files
+        expected = pydicom.dcmread(path).pixel_array.astype(int)
+    expected += 2 ** (header.bits_stored - 1) * header.signed
+    if header.padding:
+        expected[(expected >= header.padding[0]) & (expected <= header.padding[1])] = 0
+    assert np.array_equal(found, expected)
+
+
 @pytest.mark.skipif(not REAL, reason="MAMMO_TF_REAL_DATA is not set")
-def test_the_compressed_film_of_nema_is_refused_by_name():
-    with pytest.raises(cases.DataError, match="unsupported transfer syntax JPEG 2000 Image Compression"):
-        dicom.read_header(pathlib.Path(REAL) / "dicom" / "MG1_J2KI.dcm")
+def test_the_compressed_film_of_nema_is_read_as_pydicom_reads_it():
+    path = pathlib.Path(REAL) / "dicom" / "MG1_J2KI.dcm"
+    header, found = dicom.read_header(path), dicom.read_pixels(path)
+    assert header.shape == found.shape == (4664, 3064) and found.dtype == np.uint16
+    assert (header.bits_stored, header.max_value, header.lossy, header.spacing_mm) == (12, 4095, True, None)
+    expected = pydicom.dcmread(path).pixel_array
+    inverted = header.photometric == "MONOCHROME1"
+    assert np.array_equal(found, 4095 - expected if inverted else expected)

@@ -1,4 +1,5 @@
 import math
+import os
 import pathlib
 import pickle
 
@@ -6,8 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from mammo_tf import cases
-from mammo_tf.datasets import dicom, folder, pgm, phantom
+from mammo_tf import cases, labels
+from mammo_tf.datasets import about, dicom, folder
+
+REAL = os.environ.get("MAMMO_TF_REAL_DATA")
+needs_real = pytest.mark.skipif(not REAL, reason="MAMMO_TF_REAL_DATA is not set")
 
 GRAY = np.array([[0, 1, 2], [40, 50, 255]], np.uint8)
 HEAD = "file,patient_id,label,side,view\n"
@@ -67,7 +71,7 @@ def test_a_blank_label_is_kept_by_the_reader_and_listed_by_whole_images(root):
     assert math.isnan(folder.label_of_view(dataset.views[1]))
     examples, problems = folder.whole_images(dataset)
     assert [(e.id, e.patient_id, e.label, e.roi_id) for e in examples] == [("a.png", "p1", 1.0, "a.png")]
-    assert problems == (cases.Problem(str(root / "b.png"), "no label"),)
+    assert problems == (cases.Problem(str(root / "b.png"), "no label", "left out"),)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +81,8 @@ def test_a_blank_label_is_kept_by_the_reader_and_listed_by_whole_images(root):
         ("x.tif", "not an image that can be decoded"),
         ("x.png", "not an image that can be decoded"),
         ("x.jpg", "not an image that can be decoded"),
-        ("x.pgm", "not a binary PGM"),
+        ("x.pgm", "not a PGM"),
+        ("x", "not an image that can be decoded"),
     ],
 )
 @pytest.mark.parametrize("raw", [b"", b"junk " * 100], ids=["empty", "junk"])
@@ -90,7 +95,7 @@ def test_a_file_of_junk_is_listed(root, name, reason, raw):
 def test_an_image_of_other_pixels_is_listed(root):
     cv2.imwrite(str(root / "x.tif"), GRAY.astype(np.float32))
     table(root, "x.tif,p2,0,,", "a.png,p1,1,,")
-    assert reasons(root) == {"x.tif": "expected pixels of 8 or 16 bits, found float32"}
+    assert reasons(root) == {"x.tif": "expected unsigned pixels of 8 or 16 bits, found floating-point ones of 32"}
 
 
 @pytest.mark.parametrize(
@@ -102,6 +107,8 @@ def test_an_image_of_other_pixels_is_listed(root):
         ("b.png,p2,2,,", "label '2' is neither 0, 1 nor blank"),
         ("b.png,p2,0,LINKS,", "side 'LINKS' is neither LEFT, RIGHT, L, R nor blank"),
         ("./a.png,p2,0,,", "listed in two rows; the first one counts"),
+        ("b.png,p2,0,,,,7", "line 3 of the table has 7 fields, its header 5 columns"),
+        (f"{'x' * 999},p2,0,,", "no such file (row of patient p2)"),
     ],
 )
 def test_a_row_with_a_fault_is_listed(root, row, reason):
@@ -133,30 +140,143 @@ def test_a_table_of_which_nothing_can_be_used_is_refused_in_plain_words(tmp_path
         folder.read(table(tmp_path))
 
 
+def test_without_a_table_one_is_proposed(root):
+    (root / "images.csv").unlink()
+    advice = r"no such table; expected the columns file, patient_id, label and a row an image; 1 image\(s\) lie below"
+    for read in (folder.read, folder.entries):
+        with pytest.raises(cases.MissingError, match=rf"{advice}.*`mammo-tf check folder DIR` proposes a table"):
+            read(root)
+
+
+def test_what_the_table_had_to_mend_is_listed(root):
+    table(root, "a.png,p1,1,SECRET", head="file,patient_id,label,name\n")
+    dataset = folder.read(root)
+    assert [repair.rule for repair in dataset.repairs] == ["personal column"]
+    assert "SECRET" not in repr(dataset) + repr(folder.entries(root))
+
+
+def test_bits_and_intensity_reach_the_file(root):
+    dicom.write(root / "c", np.array([[100, 300]], np.uint16), bits_stored=12)
+    cv2.imwrite(str(root / "d.png"), np.array([[5, 1023]], np.uint16))
+    cv2.imwrite(str(root / "f.jpg"), GRAY)
+    table(root, "a.png,p1,1", "c,p1,1,12", "d.png,p1,1,10", "f.jpg,p1,1", head="file,patient_id,label,bits\n")
+    views = folder.read(root).views
+    assert [(v.id, v.max_value, v.lossy) for v in views] == [
+        ("a.png", 255, False),
+        ("c", 4095, False),
+        ("d.png", 1023, False),
+        ("f.jpg", 255, True),
+    ]
+    spread = folder.read(root, intensity="minmax").views
+    assert [v.max_value for v in spread] == [255, 65535, 1023, 255] and spread[1].pixels().tolist() == [[0, 65535]]
+
+
+def test_paths_with_backslashes_are_found(root):
+    (root / "below").mkdir()
+    (root / "a.png").rename(root / "below" / "a.png")
+    assert [view.id for view in folder.read(table(root, "below\\a.png,p1,1")).views] == ["below/a.png"]
+
+
+def test_what_else_is_known_of_an_image(root):
+    head = "file,patient_id,label,bits,spacing_mm,part,birads,density,scanner,view\n"
+    (view,) = folder.read(table(root, 'a.png,p1,0,8,"0,05",Train,4a,b,X7,ML', head=head)).views
+    assert (view.max_value, view.spacing_mm, view.projection) == (255, 0.05, cases.Projection.OTHER)
+    known = {"label": "0", "birads": "4a", "breast density": "B", "scanner": "X7", "part": "train"}
+    assert view.attributes == known and view.lesions == ()
+    assert labels.birads_4_up.view(view) == 1.0
+    ((example,), _) = folder.whole_images(folder.read(root))
+    assert (example.part, example.label) == ("train", 0.0)
+
+
 @pytest.mark.parametrize(
-    ("raw", "reason"),
+    ("column", "text", "reason"),
     [
-        (b"", "cannot be read as CSV: No columns"),
-        (b"file,patient_id,label\na.png,p\xe9,1\n", "cannot be read as CSV: 'utf-8' codec"),
-        (b"file,patient_id,label\na.png,p,1\na.png,p,1,2,3,4,5\n", "cannot be read as CSV: Error tokenizing"),
-        (b'file,patient_id,label\n"a.png,p,1\n', "cannot be read as CSV: Error tokenizing"),
-        (b"file,label\na.png,1\n", "no column patient_id; it has file, label"),
+        ("bits", "17", "bits '17' is no number of bits from 1 to 16"),
+        ("bits", "12", "bits 12 allow values up to 4095, the file's header up to 255"),
+        ("spacing_mm", "0.0", "spacing_mm '0.0' is no size of a pixel in mm, above 0 and below 10"),
+        ("spacing_mm", "70", "spacing_mm '70' is no size"),
+        ("spacing_mm", "-1", "spacing_mm '-1' is no size"),
+        ("part", "val", "part 'val' is neither train, test nor blank"),
+        ("birads", "7", "birads '7' is no BI-RADS category"),
+        ("density", "e", "density 'e' is no density of the breast"),
+        ("pathology", "cancer", "pathology 'cancer' is none of NORMAL, BENIGN, BENIGN_WITHOUT_CALLBACK, MALIGNANT"),
+        ("mask", "m.png", "no such file (row of patient p2)"),
+        ("mask", "../m.png", "mask '../m.png' is no path below the folder of the table"),
+        ("mask", "small.png", "the mask is (1, 1), its image (2, 3) (rows, columns)"),
+        ("mask", "junk.png", "not an image that can be decoded"),
     ],
 )
-def test_a_table_that_is_none_is_named(root, raw, reason):
-    (root / "images.csv").write_bytes(raw)
-    with pytest.raises(cases.DataError, match=rf"images\.csv: {reason}"):
-        folder.read(root)
-    (root / "images.csv").unlink()
-    with pytest.raises(cases.DataError, match=r"no such table; expected the columns file, patient_id, label"):
-        folder.read(root)
+def test_a_field_with_a_fault_is_listed(root, column, text, reason):
+    cv2.imwrite(str(root / "b.png"), GRAY)
+    cv2.imwrite(str(root / "small.png"), GRAY[:1, :1])
+    (root / "junk.png").write_bytes(b"junk")
+    table(root, "a.png,p1,1,", f"b.png,p2,0,{text}", head=f"file,patient_id,label,{column}\n")
+    (found,) = reasons(root).values()
+    assert found.startswith(reason)
 
 
-def test_tables_of_spreadsheets_are_read(root):
-    """They begin with a byte order mark, and blanks stand round names and values."""
-    (root / "images.csv").write_bytes("\ufefffile , patient_id,label\r\n a.png,p1, 1\r\n".encode())
-    (view,) = folder.read(root).views
-    assert (view.id, view.patient_id, view.attributes["label"]) == ("a.png", "p1", "1")
+def test_faults_of_a_row_say_whether_a_file_is_missing(root):
+    cv2.imwrite(str(root / "b.png"), GRAY)
+    dataset = folder.read(table(root, "a.png,p1,1,,", "none.png,p2,0,,", "b.png,p2,2,,"))
+    assert [problem.kind for problem in dataset.problems] == ["missing", "unreadable"]
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "pgm"])
+def test_a_mask_makes_a_lesion(root, ending):
+    image, mask = np.full((40, 50), 7, np.uint8), np.zeros((40, 50), np.uint8)
+    mask[8:24, 16:40] = 255
+    cv2.imwrite(str(root / "a.png"), image)
+    cv2.imwrite(str(root / f"m.{ending}"), mask)
+    head = "file,patient_id,label,mask,kind,pathology,part,birads\n"
+    (view,) = folder.read(table(root, f"a.png,p1,1,m.{ending},Mass,,test,5", head=head)).views
+    (lesion,) = pickle.loads(pickle.dumps(view)).lesions
+    assert (lesion.id, lesion.pathology, lesion.kind) == ("a.png#1", cases.Pathology.MALIGNANT, "mass")
+    assert (lesion.part, lesion.attributes) == ("test", {"assessment": "5"})
+    assert lesion.region.bounds() == (8, 16, 24, 40)
+    assert np.array_equal(lesion.region.mask((40, 50)), mask > 0)
+
+
+@pytest.mark.parametrize(
+    ("label", "pathology", "kind", "lesions"),
+    [
+        ("0", "", "", []),
+        ("1", "normal", "mass", []),
+        ("1", "", "mass", [("MALIGNANT", "mass")]),
+        ("0", "", "mass", [("BENIGN", "mass")]),
+        ("", "", "mass", [("UNPROVEN", "mass")]),
+        ("1", "benign_without_callback", "", [("BENIGN_WITHOUT_CALLBACK", "lesion")]),
+    ],
+)
+def test_a_kind_or_a_pathology_makes_a_lesion_without_a_place(root, label, pathology, kind, lesions):
+    head = "file,patient_id,label,pathology,kind\n"
+    (view,) = folder.read(table(root, f"a.png,p1,{label},{pathology},{kind}", head=head)).views
+    assert [(one.pathology, one.kind) for one in view.lesions] == lesions
+    assert all(one.region is None for one in view.lesions)
+
+
+def test_a_mask_of_a_normal_image_is_a_fault(root):
+    cv2.imwrite(str(root / "b.png"), GRAY)
+    head = "file,patient_id,label,mask,pathology\n"
+    found = reasons(table(root, "a.png,p1,1", "b.png,p1,0,a.png,NORMAL", head=head))
+    assert found == {"a.png": f"the mask of a lesion in {root / 'b.png'}, whose pathology is NORMAL"}
+
+
+def test_the_fingerprint_counts_masks(root):
+    cv2.imwrite(str(root / "m.png"), GRAY)
+    table(root, "a.png,p1,1,m.png", head="file,patient_id,label,mask\n")
+    mark = folder.read(root).fingerprint
+    (root / "m.png").write_bytes((root / "m.png").read_bytes() + b"\0")
+    assert folder.read(root).fingerprint != mark
+
+
+def test_entries_come_from_the_table_alone(tmp_path):
+    head = "file,patient_id,label,side,view,part,density,kind,pathology,name\n"
+    rows = ["x.png,p1,1.0,l,cc,TEST,b,Mass,,A", "below\\y.png,p2,0,,,,,,benign,B", "z.png,p3,,up"]
+    assert folder.entries(table(tmp_path, *rows, head=head)) == (
+        about.Entry("x.png", "p1", "1", "mass", "LEFT", "CC", "test", "B"),
+        about.Entry("below/y.png", "p2", "BENIGN"),
+        about.Entry("z.png", "p3", ""),
+    )
 
 
 def test_colour_is_refused_unless_it_is_gray(root):
@@ -170,29 +290,49 @@ def test_colour_is_refused_unless_it_is_gray(root):
         view.pixels()
 
 
-def test_what_is_written_is_read(tmp_path):
-    made = phantom.cases(phantom.PhantomSpec(patients=3, height=96, width=72, spacing_mm=2.0, seed=5, look="ffdm"))
-    folder.write(made, tmp_path)
-    dataset = folder.read(tmp_path)
-    origins = {f"{view.id.replace('/', '_')}.png": view for case in made for view in case.views}
-    assert dataset.problems == () and {view.id for view in dataset.views} == set(origins)
+def links(root: pathlib.Path, place: str) -> list[str]:
+    """Links to the real images of a place; their names."""
+    paths = sorted((pathlib.Path(REAL) / place).glob("*.png"))
+    for path in paths:
+        (root / path.name).symlink_to(path)
+    return [path.name for path in paths]
+
+
+@needs_real
+def test_two_real_views_of_16_bits(tmp_path):
+    rows = [f"{name},p1,{i},{name[2]},{name[4:6]}" for i, name in enumerate(links(tmp_path, "nyu"))]
+    dataset = folder.read(table(tmp_path, *rows))
+    assert dataset.problems == () and [view.side for view in dataset.views] == ["LEFT", "RIGHT"]
     for view in dataset.views:
-        origin = origins[view.id]
-        assert (view.patient_id, view.side, view.projection) == (origin.patient_id, origin.side, origin.projection)
-        assert np.array_equal(view.pixels(), origin.pixels() * np.uint16(16))  # 12 bits in 16
-        malignant = any(lesion.pathology is cases.Pathology.MALIGNANT for lesion in origin.lesions)
-        assert folder.label_of_view(view) == malignant
+        pixels = view.pixels()
+        assert (pixels.shape, pixels.dtype, view.max_value, view.lossy) == ((3328, 2560), np.uint16, 65535, False)
+        assert np.array_equal(pixels, cv2.imread(view.path, cv2.IMREAD_UNCHANGED))
 
 
-def test_an_image_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "v.png").mkdir()
-    view = cases.View("v", "p", None, cases.Projection.CC, GRAY.copy, 255)
-    with pytest.raises(cases.DataError, match=r"v\.png: cannot be written"):
-        folder.write([cases.Case("p", (view,))], tmp_path)
+@needs_real
+def test_a_real_exam_of_12_bits_by_its_proposed_table(tmp_path):
+    names = links(tmp_path, "gmic_exam0")
+    text = folder.template(tmp_path)
+    assert text.splitlines()[1:] == [
+        "0_L-CC.png,0,,LEFT,CC",
+        "0_L-MLO.png,0,,LEFT,MLO",
+        "0_R-CC.png,0,,RIGHT,CC",
+        "0_R-MLO.png,0,,RIGHT,MLO",
+    ]
+    head, *rows = text.splitlines()
+    (tmp_path / "images.csv").write_text("\n".join([f"{head},bits", *(f"{row},12" for row in rows)]))
+    dataset = folder.read(tmp_path)
+    assert dataset.problems == () and [view.id for view in dataset.views] == names and len(dataset.cases) == 1
+    for view in dataset.views:
+        assert view.max_value == 4095 and 2048 < view.pixels().max() <= 4095
+    (tmp_path / "images.csv").write_text("\n".join([f"{head},bits", *(f"{row},8" for row in rows)]))
+    with pytest.raises(cases.DataError, match=r"holds the value \d+; its bits allow at most 255"):
+        folder.read(tmp_path).views[0].pixels()
 
 
-def test_a_header_of_an_absurd_size_is_a_fault_of_the_file(tmp_path):
-    pgm.write(tmp_path / "a.pgm", GRAY)
-    (tmp_path / "a.tif").write_bytes((tmp_path / "a.pgm").read_bytes().replace(b"3 2", b"9999999 9999999"))
-    with pytest.raises(cases.DataError, match="cannot be decoded"):
-        folder.read_image(tmp_path / "a.tif")
+@needs_real
+def test_a_real_view_cut_short_is_listed(tmp_path):
+    raw = (pathlib.Path(REAL) / "nyu" / "1_L_CC.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(raw)
+    (tmp_path / "b.png").write_bytes(raw[: len(raw) // 2])
+    assert reasons(table(tmp_path, "a.png,1,1", "b.png,1,0"))["b.png"].startswith("truncated: a PNG without its last")

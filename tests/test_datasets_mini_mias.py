@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mammo_tf import cases, datasets, regions
-from mammo_tf.datasets import mini_mias, pgm
+from mammo_tf.datasets import about, mini_mias, pgm
 
 REAL = os.environ.get("MAMMO_TF_REAL_DATA")
 needs_real = pytest.mark.skipif(not REAL, reason="MAMMO_TF_REAL_DATA is not set")
@@ -79,7 +79,7 @@ def test_what_is_written_is_read(tmp_path):
     assert dataset.problems == () and (dataset.name, dataset.kind) == ("mini_mias", "real")
     raw = (tmp_path / "Info.txt").read_bytes()
     assert raw.count(b"\r\n") == raw.count(b"\n") and raw.startswith(b"MINI-MIAS")
-    rows = [b"mdb001 G MISC B 10 12 5", b"mdb002 G NORM ", b"mdb003 G CALC M *NOTE 3*", b"mdb004 G ARCH B"]
+    rows = [b"mdb001 G MISC B 10 12 5", b"mdb002 G NORM ", b"mdb003 G CALC M *NOTE 3* ", b"mdb004 G ARCH B"]
     assert all(b"\r\n" + row + b"\r\n" in raw for row in rows)
 
 
@@ -99,6 +99,57 @@ def test_rows_become_views_and_lesions(root):
     assert five.lesions[0].region is None and five.lesions[0].kind == "calcification"
     assert six.lesions[0].region is None and six.lesions[0].pathology is cases.Pathology.BENIGN
     assert np.array_equal(pickle.loads(pickle.dumps(six)).pixels(), pixels(6))
+
+
+def test_names_in_capitals_links_and_what_systems_leave_behind(root, tmp_path_factory):
+    before = plain(mini_mias.read(root).cases)
+    data = tmp_path_factory.mktemp("große Daten") / "below"
+    data.mkdir()
+    for path in list(root.iterdir()):
+        path.with_name(f"._{path.name}").write_bytes(b"junk")
+        path.rename(path.with_name(path.name.upper()))
+    (data / "films").symlink_to(root)
+    (root / "loop").symlink_to(data)
+    (data / "__MACOSX").mkdir()
+    (data / "__MACOSX" / "mdb001.pgm").write_bytes(b"junk")
+    dataset = mini_mias.read(data.parent)
+    assert plain(dataset.cases) == before and dataset.problems == () and len(mini_mias.entries(data)) == 6
+
+
+def test_a_second_file_and_one_without_a_row_are_listed(root):
+    (root / "z").mkdir()
+    for name in ("Info.txt", "mdb001.pgm", "mdb002.pgm"):
+        shutil.copy(root / name, root / "z")
+    assert mini_mias.read(root).problems == ()
+    shutil.copy(root / "mdb001.pgm", root / "z" / "mdb002.pgm")
+    shutil.copy(root / "mdb001.pgm", root / "mdb322.pgm")
+    (root / "z" / "Info.txt").write_text("another")
+    dataset = mini_mias.read(root)
+    assert {problem.kind for problem in dataset.problems} == {"left out"} and len(dataset.views) == 5
+    assert [pathlib.Path(problem.path) for problem in dataset.problems] == [
+        root / "z" / "Info.txt",
+        root / "z" / "mdb002.pgm",
+        root / "mdb322.pgm",
+    ]
+    assert dataset.problems[2].reason == f"not listed in {root / 'Info.txt'}"
+
+
+def test_a_row_twice_counts_once_and_rows_that_contradict_leave_the_image_out(root):
+    (root / "Info.txt").write_bytes(INFO.replace(b"mdb001 G CIRC B 10 12 5", b"mdb001 G CIRC B 10 12 5\r\n" * 2))
+    dataset = mini_mias.read(root)
+    assert len(dataset.views[0].lesions) == 1 and [one.rule for one in dataset.repairs] == ["row twice"]
+    for row in (b"mdb002 G NORM", b"mdb002 D CALC M 1 2 3"):
+        (root / "Info.txt").write_bytes(INFO.replace(b"mdb002 D NORM ", b"mdb002 D NORM\r\n" + row))
+        (problem,) = mini_mias.read(root).problems
+        assert problem.reason == "the 2 rows of mdb002 contradict each other"
+
+
+@pytest.mark.parametrize("circle", ["99 12 5", "10 99 5", "10 38 5"])
+def test_a_circle_beside_its_image_is_a_problem(root, circle):
+    (root / "Info.txt").write_bytes(INFO.replace(b"10 12 5", circle.encode()))
+    (problem,) = mini_mias.read(root).problems
+    assert problem.path == str(root / "mdb001.pgm") and problem.kind == "unreadable"
+    assert "lies outside of (32, 32) rows and columns: has the image been resized or cut?" in problem.reason
 
 
 def test_missing_and_damaged_images_are_listed(root):
@@ -184,57 +235,46 @@ def test_the_fingerprint_and_the_marker(root, tmp_path_factory):
     shutil.copytree(root, moved / "images")
     (moved / datasets.PHANTOM_MARKER).write_text(json.dumps({}))
     assert mini_mias.read(moved / "images").fingerprint == mark
-    assert mini_mias.read(moved).kind == "phantom"
+    assert mini_mias.read(moved).kind == mini_mias.read(moved.parent).kind == "phantom"
     (root / "mdb006.pgm").unlink()
     assert mini_mias.read(root).fingerprint != mark
 
 
-@pytest.mark.parametrize("head", [b"P5\n# a 7 8\n3 2\n255\n", b"P5 3 2 255 ", b"P5\n3\n# x\n# y\n2\n255\n"])
-def test_pgm_headers_with_and_without_comments(tmp_path, head):
-    (tmp_path / "a.pgm").write_bytes(head + bytes([10, 13, 32, 35, 9, 0]))
-    assert pgm.read_pixels(tmp_path / "a.pgm").tolist() == [[10, 13, 32], [35, 9, 0]]
+def test_a_missing_table_or_image_is_missing_and_not_unreadable(root):
+    (root / "mdb002.pgm").unlink()
+    (root / "mdb003.pgm").write_bytes(b"P5 1 1 255\n")
+    assert [problem.kind for problem in mini_mias.read(root).problems] == ["missing", "unreadable"]
+    with pytest.raises(cases.MissingError, match="no such table"):
+        mini_mias.read_info(root / "info.txt")
 
 
-def test_pgm_of_16_bits_is_big_endian(tmp_path):
-    (tmp_path / "a.pgm").write_bytes(b"P5 2 1 4095\n" + bytes([15, 255, 1, 0]))
-    found = pgm.read_pixels(tmp_path / "a.pgm")
-    assert found.dtype == np.uint16 and found.tolist() == [[4095, 256]]
-    assert pgm.read_header(tmp_path / "a.pgm").max_value == 4095
-
-
-@pytest.mark.parametrize(
-    ("head", "pixels"), [(b"P5 2 1 100\n", bytes([100, 101])), (b"P5 2 1 4095\n", bytes([15, 255, 16, 0]))]
-)
-def test_a_pixel_above_the_largest_value_allowed_is_refused(tmp_path, head, pixels):
-    (tmp_path / "a.pgm").write_bytes(head + pixels)
-    top = pgm.read_header(tmp_path / "a.pgm").max_value
-    with pytest.raises(cases.DataError, match=rf"a\.pgm: holds the value {top + 1}; its header allows at most {top}"):
-        pgm.read_pixels(tmp_path / "a.pgm")
-
-
-@pytest.mark.parametrize(
-    ("raw", "reason"),
-    [
-        (b"P2 1 1 255\n7", "not a binary PGM"),
-        (b"", "not a binary PGM"),
-        (b"P5 0 4 255\n", "make no image"),
-        (b"P5 1 1 70000\n....", "make no image"),
-        (b"P5 999999999 999999999 255\n", "truncated: expected 999999998000000001 bytes of pixels, found 0"),
-    ],
-)
-def test_what_is_no_pgm_says_why(tmp_path, raw, reason):
-    (tmp_path / "a.pgm").write_bytes(raw)
-    with pytest.raises(cases.DataError, match=reason):
-        pgm.read_pixels(tmp_path / "a.pgm")
+def test_entries_come_from_the_table_alone(root):
+    for path in root.glob("*.pgm"):
+        path.unlink()
+    found = mini_mias.entries(root)
+    assert len(found) == 6
+    one = about.Entry("mdb001", "mias_001_002", "BENIGN", "mass", "RIGHT", "MLO", density="G")
+    two = about.Entry("mdb002", "mias_001_002", "NORMAL", "", "LEFT", "MLO", density="D")
+    assert found[:2] == (one, two)
+    assert [(entry.image, entry.label) for entry in found[2:4]] == [("mdb003", "BENIGN"), ("mdb003", "MALIGNANT")]
+    (root / "Info.txt").rename(root / "info")
+    with pytest.raises(cases.DataError, match=r"no Info\.txt"):
+        mini_mias.entries(root)
 
 
 @needs_real
-def test_the_published_table():
-    rows = mini_mias.read_info(pathlib.Path(REAL) / "mini_mias" / "Info.txt")
-    assert len(rows) == 330 and len({row.number for row in rows}) == 322
-    assert sorted(row.number for row in rows if row.kind and not row.circle) == [59, 216, 233, 245]
-    severities = [row.severity for row in rows if row.number == 144]
-    assert severities == ["B", "M"] and sum(row.kind is None for row in rows) == 207
+def test_entries_of_the_published_table():
+    found = mini_mias.entries(pathlib.Path(REAL) / "mini_mias")
+    assert len(found) == 330 and {entry.view for entry in found} == {"MLO"}
+    assert {entry.image for entry in found if entry.label == "MALIGNANT"} >= {"mdb144", "mdb216"}
+    assert {entry.side for entry in found if int(entry.image[3:]) % 2} == {"RIGHT"}
+
+
+@needs_real
+def test_every_published_image_has_a_comment_in_its_header():
+    paths = sorted((pathlib.Path(REAL) / "mini_mias").glob("*.pgm"))
+    assert len(paths) == 162 and all(b"\n#" in path.read_bytes()[:80] for path in paths)
+    assert {pgm.read_header(path).offset for path in paths} != {len(b"P5\n1024 1024\n255\n")}
 
 
 @needs_real

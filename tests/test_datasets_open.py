@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mammo_tf import cache, cases, datasets
-from mammo_tf.datasets import cbis_ddsm, mini_mias, phantom
+from mammo_tf.datasets import cbis_ddsm, mini_mias, phantom, prepared
 
 SPEC = phantom.PhantomSpec(patients=4, height=150, width=112, spacing_mm=1.6, seed=3)
 
@@ -91,9 +91,49 @@ def test_strict_reaches_the_reader(tmp_path):
         datasets.open_dataset(cbis_ddsm, tmp_path / "films", strict=True)
 
 
+class Intense:
+    """A format that tells intensities apart."""
+
+    NAME = "intense"
+
+    def __init__(self):
+        self.asked = []
+
+    def read(self, root, *, strict=False, intensity="raw"):
+        self.asked.append((strict, intensity))
+        return cases.Dataset(self.NAME, "real", str(root), (), fingerprint="f" * 16)
+
+
+def test_the_intensity_reaches_the_reader_and_the_fingerprint(tmp_path):
+    module, found = Intense(), {}
+    for intensity in ("raw", "voi", "minmax"):
+        found[intensity] = datasets.open_dataset(module, tmp_path, strict=True, intensity=intensity).fingerprint
+    assert module.asked == [(True, "raw"), (True, "voi"), (True, "minmax")]
+    assert found["raw"] == "f" * 16 and len(set(found.values())) == 3
+    assert datasets.open_dataset(module, tmp_path, intensity="voi").fingerprint == found["voi"]
+
+
+def test_a_format_without_intensities_refuses_them():
+    assert datasets.open_dataset(mini_mias, spec=SPEC, intensity="raw").views
+    with pytest.raises(cases.MammoError, match="mini_mias: its images know no intensity but raw, asked for was voi"):
+        datasets.open_dataset(mini_mias, spec=SPEC, intensity="voi")
+
+
+def test_a_prepared_folder_is_read_as_such(tmp_path):
+    direct = datasets.open_dataset(mini_mias, spec=SPEC)
+    prepared.make(prepared.plan(direct, mini_mias.ABOUT, prepared.Options(out=tmp_path)))
+    found = datasets.open_dataset(mini_mias, tmp_path, strict=True)
+    assert (found.kind, found.fingerprint, found.problems) == ("phantom", direct.fingerprint, ())
+    assert np.array_equal(found.views[0].pixels(), direct.views[0].pixels())
+    with pytest.raises(cases.DataError, match="of name mini_mias, asked for was cbis_ddsm"):
+        datasets.open_dataset(cbis_ddsm, tmp_path)
+    with pytest.raises(cases.DataError, match="of intensity raw, asked for was voi"):
+        datasets.open_dataset(mini_mias, tmp_path, intensity="voi")
+
+
 def test_a_missing_root_is_no_reason_for_a_phantom(tmp_path):
     for module in (cbis_ddsm, mini_mias):
-        with pytest.raises(cases.DataError, match="nowhere: no such folder"):
+        with pytest.raises(cases.MissingError, match="nowhere: no such folder"):
             datasets.open_dataset(module, tmp_path / "nowhere")
     (tmp_path / "file").write_text("")
     with pytest.raises(cases.DataError, match="not a folder"):
@@ -131,7 +171,19 @@ def test_a_phantom_is_not_mixed_with_other_files(tmp_path):
 
 def test_the_readers_do_without_tensorflow():
     code = (
-        "import sys; from mammo_tf.datasets import cbis_ddsm, mini_mias; "
-        "sys.exit('tensorflow' in sys.modules or 'matplotlib' in sys.modules)"
+        "import sys; from mammo_tf import preparing; from mammo_tf.datasets import cbis_ddsm, mini_mias, prepared; "
+        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'tensorflow_datasets', 'matplotlib')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_links_are_followed_each_folder_once_and_leftovers_of_systems_passed_over(tmp_path):
+    root, other = tmp_path / "root", tmp_path / "other"
+    (root / "a").mkdir(parents=True)
+    (root / "__MACOSX").mkdir()
+    (other / "deep").mkdir(parents=True)
+    for path in (root / "a/1.dcm", root / "a/._1.dcm", root / "__MACOSX/2.dcm", other / "deep/3.dcm"):
+        path.touch()
+    (root / "linked").symlink_to(other)
+    (other / "deep" / "back").symlink_to(root)
+    assert [path.name for path in datasets.files(root)] == ["1.dcm", "3.dcm"]

@@ -1,6 +1,5 @@
 import dataclasses
 import functools
-import itertools
 import pickle
 
 import cv2
@@ -9,7 +8,7 @@ import pytest
 from sklearn import metrics
 
 from mammo_tf import cases, labels
-from mammo_tf.datasets import phantom, phantom_anatomy, phantom_lesions
+from mammo_tf.datasets import phantom, phantom_anatomy
 
 SMALL = phantom.PhantomSpec(patients=12, height=300, width=225, spacing_mm=0.8)
 
@@ -21,8 +20,9 @@ def small_views() -> tuple[cases.View, ...]:
 
 @functools.cache
 def many_patients() -> tuple[phantom.Patient, ...]:
-    spec = phantom.PhantomSpec(seed=11)
-    return tuple(phantom.patient(spec, index) for index in range(6000))
+    """Of five seeds."""
+    specs = [phantom.PhantomSpec(seed=seed) for seed in range(11, 16)]
+    return tuple(phantom.patient(spec, index) for spec in specs for index in range(1200))
 
 
 def test_a_view_is_the_same_in_any_order_and_after_pickling():
@@ -92,44 +92,13 @@ def test_the_mask_lies_at_the_true_centre():
     assert abs((column + 0.5) * 0.8 - x) < 1.0 and abs((rows.mean() + 0.5) * 0.8 - y) < 1.0
 
 
-def test_the_texture_has_the_spectrum_of_burgess():
-    """Log power against log frequency falls with slope -3 between 0.1 and 1 cycles/mm."""
-    rng = np.random.default_rng(0)
-    power = sum(np.abs(np.fft.fft2(phantom_anatomy.power_law(rng, (512, 512), 0.4))) ** 2 for _ in range(4))
-    f = np.hypot(np.fft.fftfreq(512, 0.4)[:, None], np.fft.fftfreq(512, 0.4)[None, :])
-    bins = np.geomspace(0.1, 1.0, 13)
-    middle = np.sqrt(bins[1:] * bins[:-1])
-    mean = [power[(f >= low) & (f < high)].mean() for low, high in itertools.pairwise(bins)]
-    slope = np.polyfit(np.log(middle), np.log(mean), 1)[0]
-    assert slope == pytest.approx(-3.0, abs=0.15)
-
-
 @pytest.mark.parametrize("kind", ["mass", "calcification"])
 def test_nothing_but_the_signs_tells_the_classes_apart(kind):
+    """Position, density, dose and marker among them; five seeds, some 5000 masses and 1400 clusters."""
     rows, malignant = _truths(kind)
     for name, values in rows.items():
         auc = metrics.roc_auc_score(malignant, values)
         assert (auc > 0.9) if name == "signs" else (0.45 < auc < 0.55), f"{name}: {auc:.3f}"
-
-
-@pytest.mark.parametrize("kind", ["mass", "calcification"])
-def test_the_drawn_lesion_gives_no_simple_measure_of_its_class(kind):
-    """Brightness and sharpness of the lesion alone, drawn on nothing, and the box and area of its outline."""
-    malignant, rows = [], []
-    for index in range(1000):
-        rng = np.random.default_rng(index)
-        pathology = cases.Pathology.MALIGNANT if index % 2 else cases.Pathology.BENIGN
-        finding = phantom_lesions.finding(rng, kind, pathology, 90.0)
-        image = np.zeros((64, 64), np.float32)
-        phantom_lesions.add(image, finding, (25.6, 25.6), 0.8, np.random.default_rng(index))
-        mask = phantom_lesions.outline(image.shape, finding, (25.6, 25.6), 0.8, np.random.default_rng(index))
-        high, wide = (np.ptp(np.flatnonzero(mask.any(axis=axis))) for axis in (1, 0))
-        gradient = np.hypot(*np.gradient(image))
-        rows.append((mask.sum(), max(high, wide), image[mask].mean(), image.mean(), gradient[mask].mean()))
-        malignant.append(index % 2)
-    # 1000 lesions: the standard error of an AUC of .5 is .018.
-    for values in zip(*rows, strict=True):
-        assert abs(metrics.roc_auc_score(malignant, values) - 0.5) < 0.05 + 2 * 0.018
 
 
 def test_the_cohort_has_the_shares_it_names():
@@ -141,10 +110,36 @@ def test_the_cohort_has_the_shares_it_names():
     assert sum(len(b.views) for b in breasts) / len(patients) == pytest.approx(2.09, abs=0.03)
     assert len(masses) / len(findings) == pytest.approx(0.77, abs=0.02)
     assert malignant == pytest.approx(0.46, abs=0.02)
-    assert np.mean([p.part == "test" for p in patients]) == pytest.approx(0.2, abs=0.02)
+    for kind in ("mass", "calcification"):
+        assert np.mean([p.part[kind] == "test" for p in patients]) == pytest.approx(0.2, abs=0.02)
     assert any(f.pathology is cases.Pathology.BENIGN_WITHOUT_CALLBACK for f in findings)
     assert {len(b.findings) for b in breasts} == {0, 1, 2}
     assert np.mean([len(b.findings) for b in breasts]) == pytest.approx(1.02, abs=0.03)  # next to none finds no room
+
+
+def test_some_patients_stand_in_both_official_parts_but_never_within_a_kind():
+    """In CBIS-DDSM 31 of 1566 patients do, 2.0 %, once masses and calcifications are pooled."""
+    found = [who for who in many_patients() if any(breast.findings for breast in who.breasts)]
+    both = [who for who in found if len({f.kind for breast in who.breasts for f in breast.findings}) == 2]
+    apart = [who for who in both if who.part["mass"] != who.part["calcification"]]
+    assert len(apart) / len(found) == pytest.approx(31 / 1566, abs=0.006)
+    parts: dict[tuple[str, str], set[str | None]] = {}
+    for case in phantom.cases(dataclasses.replace(SMALL, patients=400)):
+        for lesion in (lesion for view in case.views for lesion in view.lesions):
+            parts.setdefault((case.patient_id, lesion.kind), set()).add(lesion.part)
+    assert {len(some) for some in parts.values()} == {1}
+    pooled = {id: {p for (other, _), some in parts.items() for p in some if other == id} for id, _ in parts}
+    assert 1 <= sum(len(some) == 2 for some in pooled.values()) <= 20
+
+
+def test_some_views_hold_benign_and_malignant_lesions():
+    mixed = [
+        breast
+        for who in many_patients()
+        for breast in who.breasts
+        if len({f.pathology is cases.Pathology.MALIGNANT for f in breast.findings}) == 2
+    ]
+    assert len(mixed) > 100
 
 
 def test_lesions_speak_the_words_of_cbis_ddsm():
@@ -210,13 +205,24 @@ def _truths(kind: str) -> tuple[dict[str, list[float]], list[bool]]:
                 if f.kind != kind:
                     continue
                 view = breast.views[0]
-                row = {name: getattr(f, name) for name in ("radius_mm", "contrast", "edge_mm", "aspect", "parts")}
+                row = {
+                    name: getattr(f, name)
+                    for name in ("radius_mm", "contrast", "edge_mm", "aspect", "parts", "obscured")
+                }
                 row |= {"signs": f.signs / f.parts, "distance": f.distance_mm, "subtlety": f.subtlety}
                 row |= {"x": view.centres_mm[i][0], "y": view.centres_mm[i][1]}
                 row |= {"density": int(breast.anatomy.density), "thickness": breast.anatomy.thickness_mm}
-                row |= {"dose": view.exposure.dose, "marker": len(view.exposure.marker)}
+                row |= {
+                    "kind of marker": view.exposure.mark.kind == "box",
+                    "contrast of view": view.exposure.contrast,
+                }
+                row |= {
+                    "dose": view.exposure.dose,
+                    "marker": len(view.exposure.mark.text),
+                    "bare edge": len(view.exposure.mark.bare_edge),
+                }
                 row |= {"side": breast.side is cases.Side.LEFT, "view": view.projection is cases.Projection.CC}
-                row |= {"lesions": len(breast.findings), "part": who.part == "test"}
+                row |= {"lesions": len(breast.findings), "part": who.part[kind] == "test"}
                 rows.append(row)
                 malignant.append(f.pathology is cases.Pathology.MALIGNANT)
     return {name: [row[name] for row in rows] for name in rows[0]}, malignant

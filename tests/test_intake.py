@@ -53,3 +53,8 @@ def test_many_problems_are_counted_not_all_shown(caplog):
     with caplog.at_level(logging.WARNING, "mammo_tf"):
         intake.say("read", [cases.Problem(f"{i}", "missing") for i in range(7)])
     assert len(caplog.messages) == 6 and "7 in all" in caplog.messages[-1]
+
+
+def test_repairs_are_counted_by_their_rule():
+    repairs = [cases.Repair(path, rule, "") for path, rule in (("a", "swapped"), ("b", "resized"), ("c", "swapped"))]
+    assert intake.counted(repairs) == {"resized": 1, "swapped": 2}

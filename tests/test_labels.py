@@ -1,10 +1,15 @@
+import collections
 import math
+import os
+import pathlib
 
 import numpy as np
 import pytest
 
 from mammo_tf import cases, labels
+from mammo_tf.datasets import inbreast_tables
 
+REAL = os.environ.get("MAMMO_TF_REAL_DATA")
 MALIGNANT, BENIGN, UNPROVEN = cases.Pathology.MALIGNANT, cases.Pathology.BENIGN, cases.Pathology.UNPROVEN
 
 
@@ -94,3 +99,18 @@ def test_the_worst_assessment_is_that_of_the_view_unless_the_view_has_its_own():
     assert math.isnan(labels.birads_4_up_drop_3.view(view(two, three)))
     assert labels.birads_4_up_drop_3.view(view(three, five)) == 1.0
     assert labels.birads_4_up.view(view(five, birads="2")) == 0.0
+
+
+@pytest.mark.skipif(not REAL, reason="MAMMO_TF_REAL_DATA is not set")
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (labels.birads_4_up, {1.0: 13 + 8 + 22 + 49 + 8, 0.0: 67 + 220 + 23}),
+        (labels.birads_4_up_drop_3, {1.0: 100, 0.0: 67 + 220, "left out": 23}),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_the_published_inbreast_has_100_positives_in_410(policy, expected):
+    rows = inbreast_tables.read(pathlib.Path(REAL) / "inbreast" / "INbreast.csv").rows
+    found = [policy.view(view(birads=row.birads)) for row in rows]
+    assert collections.Counter("left out" if math.isnan(label) else label for label in found) == expected

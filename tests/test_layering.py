@@ -34,12 +34,32 @@ ALLOWED = {
     "page": BASE | PARTS | {"records", "report", "tables", "artifacts", "figures"},
     "export": BASE | PARTS | {"records"},
     "planning": BASE | PARTS | {"records", "report", "run", "tables", "machine"},
-    "commands": BASE | PARTS | {"tables", "readme", "records", "report", "page", "artifacts", "figures", "export"},
-    "cli": BASE | PARTS | {"commands", "run", "planning"},
+    "checking": BASE | PARTS | {"checking_pixels", "checking_tables"},
+    "checking_pixels": BASE,
+    "checking_tables": {"datasets"},
+    "checking_text": {"checking", "checking_pixels", "checking_tables", "records", "tables"},
+    "preparing": BASE | PARTS,
+    "doctor": BASE | PARTS | {"doctor_gpu", "machine"},
+    "doctor_gpu": set(),
+    "commands": BASE
+    | PARTS
+    | {"commands_data", "tables", "readme", "records", "report", "page", "artifacts", "export"},
+    "commands_data": BASE | PARTS | {"checking", "checking_text", "doctor", "figures", "preparing", "records"},
+    "cli": BASE | PARTS | {"commands", "commands_data", "run", "planning"},
 }
 HEAVY = {
-    "tensorflow": ("pipeline/", "training/", "explain/", "export.py", "models/batch_norm.py"),
-    "keras": ("pipeline/", "training/", "explain/", "models/", "export.py"),
+    "tensorflow": (
+        "pipeline/",
+        "training/",
+        "explain/",
+        "export.py",
+        "models/batch_norm.py",
+        "doctor.py",
+        "datasets/prepared.py",
+        "datasets/tfds.py",
+        "datasets/tfds_stream.py",
+    ),
+    "keras": ("pipeline/", "training/", "explain/", "models/", "export.py", "doctor.py"),
     "matplotlib": ("figures.py",),
     "torch": ("models/weights.py",),
 }
@@ -90,6 +110,7 @@ def test_the_table_catches_a_forbidden_arrow(tmp_path):
 
 
 def test_importing_the_package_and_its_command_loads_no_tensorflow():
-    code = "import sys, mammo_tf, mammo_tf.cli, mammo_tf.datasets.cbis_ddsm as c; print('tensorflow' in sys.modules)"
+    modules = "mammo_tf.cli, mammo_tf.checking_text, mammo_tf.doctor, mammo_tf.preparing, mammo_tf.datasets.cbis_ddsm"
+    code = f"import sys, {modules}; print('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

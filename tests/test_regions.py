@@ -1,6 +1,8 @@
 import functools
+import math
 import pickle
 
+import cv2
 import numpy as np
 import pytest
 
@@ -52,6 +54,70 @@ def test_a_disc_over_the_border_keeps_its_bounds_and_loses_pixels():
     assert disc.bounds() == (-1, -1, 2, 2)
     assert disc.mask((2, 2)).tolist() == [[True, True], [True, False]]
     assert regions.CircleRegion(x=1.5, y=0.5, radius=0.75).bounds() == (-1, 0, 3, 4)
+
+
+def test_a_polygon_holds_every_pixel_that_its_outline_touches():
+    triangle = regions.PolygonRegion(((1, 0), (4, 3), (1, 3)))
+    assert triangle.mask((5, 6)).astype(int).tolist() == [
+        [0, 1, 0, 0, 0, 0],
+        [0, 1, 1, 0, 0, 0],
+        [0, 1, 1, 1, 0, 0],
+        [0, 1, 1, 1, 1, 0],
+        [0, 0, 0, 0, 0, 0],
+    ]
+    assert triangle.bounds() == (0, 1, 4, 5) == regions.box(triangle.mask((5, 6)))
+    assert triangle.mask((5, 6)).dtype == bool
+
+
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        (((2, 1),), [(1, 2)]),
+        (((1.75, 0.75),), [(1, 2)]),
+        (((0, 1), (2, 1)), [(1, 0), (1, 1), (1, 2)]),
+        (((1, 0), (1, 0), (1, 1)), [(0, 1), (1, 1)]),
+    ],
+)
+def test_points_and_lines_are_never_empty(points, expected):
+    region = regions.PolygonRegion(points)
+    assert [tuple(at) for at in np.argwhere(region.mask((3, 4)))] == expected
+    assert pickle.loads(pickle.dumps(region)) == region
+
+
+def test_a_polygon_over_the_border_loses_pixels_and_keeps_its_bounds():
+    region = regions.PolygonRegion(((-5, -5), (1, -5), (1, 1), (-5, 1)))
+    assert region.bounds() == (-5, -5, 2, 2)
+    assert np.argwhere(region.mask((3, 4))).tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert not regions.PolygonRegion(((9, 9), (12, 9), (9, 12))).mask((5, 5)).any()
+
+
+def star(seed: int) -> np.ndarray:
+    """A closed outline (n, 2) without crossings, of uneven radii, round about (30, 25)."""
+    rng = np.random.default_rng(seed)
+    turn = np.sort(rng.uniform(0, 2 * np.pi, 12))
+    radius = rng.uniform(6, 20, 12)
+    return np.stack([30 + radius * np.cos(turn), 25 + radius * np.sin(turn)], axis=1) + rng.uniform(0, 1, 2)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_polygon_is_that_of_scikit_image_but_for_pixels_on_its_outline(seed):
+    draw = pytest.importorskip("skimage.draw")
+    points = star(seed)
+    region = regions.PolygonRegion(tuple(map(tuple, points.tolist())))
+    mask, other = region.mask((50, 60)), draw.polygon2mask((50, 60), points[:, ::-1])
+    rim = np.zeros((50, 60), np.uint8)
+    cv2.polylines(rim, [np.rint(points * 256).astype(np.int32)], True, 1, thickness=2, shift=8)
+    assert (mask ^ other)[rim == 0].sum() == 0 and mask.sum() >= other.sum() > 100
+    top, left, bottom, right = region.bounds()
+    inner = regions.box(mask)
+    assert top <= inner[0] <= top + 1 and left <= inner[1] <= left + 1
+    assert bottom - 1 <= inner[2] <= bottom and right - 1 <= inner[3] <= right
+
+
+@pytest.mark.parametrize("points", [(), ((math.nan, 0),), ((math.inf, 0),), ((0, 1e7),)])
+def test_what_cannot_be_drawn_is_no_polygon(points):
+    with pytest.raises(ValueError, match="expected points within 1048576 pixels"):
+        regions.PolygonRegion(points)
 
 
 @pytest.mark.parametrize(

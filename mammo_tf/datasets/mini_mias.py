@@ -4,6 +4,8 @@
 the bottom), radius. Neighbouring numbers (1-2, 3-4, ...) are the breasts of one woman: the even one is the left, as
 note 1 of `Info.txt` has it; the films agree (the chest wall of the odd ones lies on the right of the image).
 
+Lesions without coordinates, as the table has them (`mini_mias_table`), have no region.
+
     dataset = mini_mias.read(pathlib.Path("mini_mias"))
 """
 
@@ -22,82 +24,63 @@ from typing import Any
 import numpy as np
 
 from mammo_tf import cases, datasets, regions
-from mammo_tf.datasets import pgm
+from mammo_tf.datasets import about, copies, pgm
+from mammo_tf.datasets import mini_mias_table as tables
 
 NAME = "mini_mias"
-ALGORITHM_VERSION = 1  # of the writer
-
-TABLE = "Info.txt"
-SPACING_MM, ROWS = 0.2, 1024  # of the published images
-FIELD_MM = SPACING_MM * ROWS
-KINDS = {
-    "CALC": "calcification",
-    "CIRC": "mass",
-    "SPIC": "mass",
-    "MISC": "mass",
-    "ARCH": "distortion",
-    "ASYM": "asymmetry",
-}
-SEVERITIES = {"B": cases.Pathology.BENIGN, "M": cases.Pathology.MALIGNANT}
-_ROW = re.compile(
-    r"mdb(?P<number>\d{3,})\s+(?P<tissue>[FGD])\s+"
-    r"(?:NORM|(?P<kind>CALC|CIRC|SPIC|MISC|ARCH|ASYM)\s+(?P<severity>[BM])"
-    r"(?:\s+(?:\*NOTE\s*3\*|(?P<x>\d+)\s+(?P<y>\d+)\s+(?P<radius>\d+)))?)\s*"
+ALGORITHM_VERSION = 2  # of the writer
+ABOUT = about.About(
+    title="mini-MIAS, the Mammographic Image Analysis Society's database at 200 um",
+    where="the pages of the Pilot European Image Processing Archive, peipa.essex.ac.uk",
+    terms="research only, by the licence agreement that comes with it; no lending, no sale",
+    citation="J. Suckling et al., The Mammographic Image Analysis Society Digital Mammogram Database, "
+    "Excerpta Medica International Congress Series 1069 (1994), 375-378",
+    tree="DIR/Info.txt\nDIR/mdb001.pgm\nDIR/...\nDIR/mdb322.pgm",
+    known={"images": 322, "rows": 330, "patients": 161},
 )
 
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One row of the table.
-
-    Attributes:
-        number: of the image.
-        tissue: of the background, "F" fatty, "G" glandular, "D" dense.
-        kind, severity: of the lesion, keys of `KINDS` and `SEVERITIES`; None where there is none.
-        circle: (x, y from the bottom, radius) in pixels, None where omitted.
-    """
-
-    number: int
-    tissue: str
-    kind: str | None = None
-    severity: str | None = None
-    circle: tuple[int, int, int] | None = None
-
-    @property
-    def name(self) -> str:
-        return f"mdb{self.number:03d}"
+SPACING_MM, ROWS = 0.2, 1024  # of the published images
+FIELD_MM = SPACING_MM * ROWS
+_IMAGE = re.compile(r"mdb\d{3,}\.pgm")
+KINDS, SEVERITIES, TABLE, Row, read_info = tables.KINDS, tables.SEVERITIES, tables.TABLE, tables.Row, tables.read_info
 
 
-def read_info(path: str | os.PathLike[str]) -> list[Row]:
-    """The rows of `Info.txt`, in its order.
+def entries(root: str | os.PathLike[str]) -> tuple[about.Entry, ...]:
+    """The rows of `Info.txt`, without a look at the images.
 
     Raises:
-        cases.DataError: missing, without rows, or a row that breaks the layout.
+        cases.DataError: no `Info.txt`, or a row that breaks its layout.
     """
-    try:
-        lines = pathlib.Path(path).read_text(encoding="latin-1").splitlines()
-    except OSError as error:
-        raise cases.DataError(path, f"cannot be read: {error.strerror or error}") from None
-    rows = [_row(path, number, line) for number, line in enumerate(lines, 1) if re.match(r"mdb\d", line)]
-    if not rows:
-        raise cases.DataError(path, "no row such as 'mdb001 G CIRC B 535 425 197'")
-    return rows
+    table = _files(datasets.existing(root))[TABLE.lower()][0]
+    return tuple(_entry(row) for row in read_info(table))
 
 
-def _row(path: Any, number: int, line: str) -> Row:
-    found = _ROW.fullmatch(line)
-    if not found:
-        layout = "'mdbNNN F|G|D NORM' or 'mdbNNN F|G|D CLASS B|M [x y radius]'"
-        raise cases.DataError(path, f"line {number}: expected {layout}, found {line.strip()!r}")
-    circle = tuple(int(found[name]) for name in ("x", "y", "radius")) if found["x"] else None
-    return Row(int(found["number"]), found["tissue"], found["kind"], found["severity"], circle)
+def _entry(row: Row) -> about.Entry:
+    label = SEVERITIES[row.severity] if row.kind else cases.Pathology.NORMAL
+    kind = KINDS[row.kind] if row.kind else ""
+    return about.Entry(row.name, row.patient_id, str(label), kind, str(row.side), "MLO", density=row.tissue)
+
+
+def _files(root: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+    """The tables and images below the folder, by name in lower case.
+
+    Raises:
+        cases.DataError: no table.
+    """
+    found: dict[str, list[pathlib.Path]] = {}
+    for path in datasets.files(root):
+        if path.name.lower() == TABLE.lower() or _IMAGE.fullmatch(path.name.lower()):
+            found.setdefault(path.name.lower(), []).append(path)
+    if TABLE.lower() not in found:
+        raise cases.DataError(root, f"{'no' if any(root.iterdir()) else 'the folder is empty; looked for'} {TABLE}")
+    return found
 
 
 def read(root: str | os.PathLike[str], *, strict: bool = False) -> cases.Dataset:
     """Reads the images that `Info.txt` lists; those whose files are missing or damaged become problems.
 
-    A lesion without coordinates (note 3: calcifications all over the breast) has no region. Images of another height
-    than 1024 are taken to show the same field.
+    Images of another height than 1024 are taken to show the same field, and the circles to be drawn in them. Of
+    several files of one name the first is used; those that differ, and images without a row, are problems.
 
     Args:
         root: the folder; table and images may lie deeper.
@@ -107,46 +90,67 @@ def read(root: str | os.PathLike[str], *, strict: bool = False) -> cases.Dataset
         cases.DataError: no `Info.txt`, a row that breaks its layout, no image at all.
     """
     root = datasets.existing(root)
-    table = next(iter(sorted(root.rglob(TABLE))), None)
-    if table is None:
-        raise cases.DataError(root, f"{'no' if any(root.iterdir()) else 'the folder is empty; looked for'} {TABLE}")
-    images: dict[int, list[Row]] = {}
+    files = _files(root)
+    table, *_ = tables_found = files.pop(TABLE.lower())
+    images: dict[str, list[Row]] = {}
     for row in read_info(table):
-        images.setdefault(row.number, []).append(row)
-    files = {path.name: path for path in sorted(root.rglob("mdb*.pgm"))}
-    views, problems = [], []
-    for rows in images.values():
+        images.setdefault(row.name, []).append(row)
+    problems, repairs, views = copies.left_out(tables_found), [], []
+    for name, rows in images.items():
+        found = files.pop(f"{name}.pgm", [table.parent / f"{name}.pgm"])
         try:
-            views.append(_view(files.get(f"{rows[0].name}.pgm", table.parent / f"{rows[0].name}.pgm"), rows))
+            views.append(_view(found[0], _once(table, rows, repairs)))
         except cases.DataError as error:
-            problems.append(cases.Problem(error.path, error.reason))
+            problems.append(cases.Problem.of(error))
+        problems += copies.left_out(found)
+    problems += [
+        cases.Problem(str(path), f"not listed in {table}", "left out") for some in files.values() for path in some
+    ]
     datasets.refuse(table, problems, of=f"{len(images)} images", used=len(views), strict=strict)
     mark = datasets.fingerprint(root, [table], [view.path for view in views])
-    return cases.Dataset(NAME, datasets.kind(root), str(root), datasets.by_patient(views), tuple(problems), mark)
+    kind = "phantom" if "phantom" in map(datasets.kind, table.parents) else "real"  # the root may be a level too high
+    return cases.Dataset(NAME, kind, str(root), datasets.by_patient(views), tuple(problems), mark, tuple(repairs))
+
+
+def _once(table: pathlib.Path, rows: Sequence[Row], repairs: list[cases.Repair]) -> list[Row]:
+    """The rows of an image, each once.
+
+    Raises:
+        cases.DataError: they disagree on its tissue or on whether it is normal.
+    """
+    once = list(dict.fromkeys(rows))
+    if len({(row.tissue, row.kind is None) for row in once}) > 1:
+        raise cases.DataError(table, f"the {len(once)} rows of {once[0].name} contradict each other")
+    if len(once) < len(rows):
+        repairs.append(cases.Repair(str(table), "row twice", f"{once[0].name}: {len(rows)} rows, {len(once)} differ"))
+    return once
 
 
 def _view(path: pathlib.Path, rows: Sequence[Row]) -> cases.View:
-    header, number = pgm.read_header(path), rows[0].number
-    first = number - 1 + number % 2
+    header = pgm.read_header(path)
     return cases.View(
         id=rows[0].name,
-        patient_id=f"mias_{first:03d}_{first + 1:03d}",
-        side=cases.Side.RIGHT if number % 2 else cases.Side.LEFT,
+        patient_id=rows[0].patient_id,
+        side=rows[0].side,
         projection=cases.Projection.MLO,
         load=functools.partial(pgm.read_pixels, str(path)),
         max_value=header.max_value,
         spacing_mm=FIELD_MM / header.rows,
-        lesions=tuple(_lesion(row, i, header.rows) for i, row in enumerate((row for row in rows if row.kind), 1)),
+        lesions=tuple(_lesion(path, row, i, header.shape) for i, row in enumerate(rows, 1) if row.kind),
         attributes={"background tissue": rows[0].tissue},
         path=str(path),
     )
 
 
-def _lesion(row: Row, i: int, height: int) -> cases.Lesion:
+def _lesion(path: pathlib.Path, row: Row, i: int, shape: tuple[int, int]) -> cases.Lesion:
     region = None
     if row.circle:
         x, y, radius = row.circle
-        region = regions.CircleRegion(x, height - y, radius)
+        region = regions.CircleRegion(x, shape[0] - y, radius)
+        _, left, bottom, _ = region.bounds()
+        if left >= shape[1] or bottom <= 0:  # x and y are never negative: it leaves by the right and the top alone
+            what = f"the circle round (x, y) = ({x}, {y}) from the bottom lies outside of {shape} rows and columns"
+            raise cases.DataError(path, f"{what}: has the image been resized or cut?")
     return cases.Lesion(f"{row.name}_{i}", SEVERITIES[row.severity], KINDS[row.kind], region, {"class": row.kind})
 
 
@@ -158,44 +162,15 @@ def phantom_spec(spec: Any) -> Any:
     )
 
 
-_PROSE = """\
-MINI-MIAS LAYOUT
-
-This file lists the films of the folder and tells of each:
-
-1st column: reference number.
-
-2nd column: Character of background tissue:
-                F - Fatty, G - Fatty-glandular, D - Dense-glandular
-
-3rd column: Class of abnormality present:
-                CALC, CIRC, SPIC, MISC, ARCH, ASYM, NORM
-
-4th column: Severity of abnormality;
-                B - Benign, M - Malignant
-
-5th,6th columns: x,y image-coordinates of centre of abnormality.
-
-7th column: Approximate radius (in pixels) of a circle enclosing it.
-
-NOTES
-=====
-1) Films stand in pairs of one patient: left (even numbers), right (odd numbers).
-2) The images are square and centred.
-3) Coordinate system origin is the bottom-left corner. Where calcifications
-   are widely distributed, centre and radius have been omitted.
-
-=================================================================
-
-"""
 _TISSUES = {"1": "F", "2": "G", "3": "D", "4": "D"}  # by the density of other datasets
 
 
 def write(found: Sequence[cases.Case], root: str | os.PathLike[str], *, workers: int = 2) -> None:
     """Writes cases in the published layout: square 8-bit PGM, patients as pairs of numbers, `Info.txt`.
 
-    The format holds one oblique view a breast: other projections are not written, and masks become circles. An image
-    of known spacing is padded to the field of 204.8 mm, another to a square.
+    The format holds one oblique view a breast: other projections are not written, masks become circles, and a few
+    circles are left out, as in the published table (`mini_mias_table.write_info`). An image of known spacing is
+    padded to the field of 204.8 mm, another to a square.
 
     Args:
         found: the cases; the i-th becomes the images 2 i + 1 (right breast) and 2 i + 2 (left).
@@ -220,16 +195,7 @@ def write(found: Sequence[cases.Case], root: str | os.PathLike[str], *, workers:
     numbers = sorted(views)
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         rows = pool.map(functools.partial(_write_view, root), numbers, [views[number] for number in numbers])
-        lines = [_line(row) for some in rows for row in some]
-    text = _PROSE + "\n".join(lines) + "\n \n" + "=" * 65 + "\n"
-    (root / TABLE).write_text(text, newline="\r\n")
-
-
-def _line(row: Row) -> str:
-    if row.kind is None:
-        return f"{row.name} {row.tissue} NORM "  # the blank is there in the original too
-    circle = " ".join(map(str, row.circle)) if row.circle else "*NOTE 3*" if row.kind == "CALC" else ""
-    return f"{row.name} {row.tissue} {row.kind} {row.severity} {circle}".rstrip()
+        tables.write_info(root / TABLE, [row for some in rows for row in some])
 
 
 def _write_view(root: pathlib.Path, number: int, view: cases.View) -> list[Row]:

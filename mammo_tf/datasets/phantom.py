@@ -12,19 +12,29 @@ contrast, density, dose and marker are drawn without looking at it. Views are re
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
 from mammo_tf import cases as contract
 from mammo_tf import regions
-from mammo_tf.datasets import phantom_acquisition, phantom_anatomy, phantom_lesions
+from mammo_tf.datasets import (
+    phantom_acquisition,
+    phantom_anatomy,
+    phantom_drawing,
+    phantom_lesions,
+    phantom_marks,
+    phantom_tissue,
+    phantom_words,
+)
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 
 LOOKS = {"film": (16, (16,)), "ffdm": (12, (12, 13, 14))}  # usual bits, allowed bits
 SMALLEST_FIELD_MM = (100.0, 75.0)
 
 TEST_SHARE = 0.2
+OWN_PART = 0.75  # chance that her calcifications' part is drawn anew; then 2 % of the patients stand in both parts
 BOTH_BREASTS = 0.10  # of the patients
 ONE_VIEW = 0.10  # of the breasts; the rest has CC and MLO, so 100 patients have about 209 views
 LESIONS = (0.10, 0.78, 0.12)  # chances of 0, 1, 2 lesions in a breast
@@ -114,10 +124,10 @@ class Breast:
 
 @dataclasses.dataclass(frozen=True)
 class Patient:
-    """What is true of one patient: official part "train" or "test", and one or two breasts."""
+    """What is true of one patient: the official part, "train" or "test", of each kind of lesion, and her breasts."""
 
     index: int
-    part: str
+    part: Mapping[str, str]
     breasts: tuple[Breast, ...]
 
 
@@ -134,7 +144,7 @@ def cases(spec: PhantomSpec) -> tuple[contract.Case, ...]:
 def patient(spec: PhantomSpec, index: int) -> Patient:
     """The truth about the patient of that index, from 0; it costs about a millisecond."""
     rng = _stream(spec, index, _TRUTH)
-    part = "test" if rng.random() < TEST_SHARE else "train"
+    part = _parts(rng)
     called = rng.random() >= WITHOUT_CALLBACK
     density = str(rng.choice(("1", "2", "3", "4"), p=(0.15, 0.38, 0.34, 0.13)))
     sides = [contract.Side.LEFT, contract.Side.RIGHT]
@@ -146,7 +156,8 @@ def patient(spec: PhantomSpec, index: int) -> Patient:
 def _breast(spec: PhantomSpec, rng: np.random.Generator, side: contract.Side, density: str, called: bool) -> Breast:
     field = spec.height * spec.spacing_mm, spec.width * spec.spacing_mm
     anatomy = phantom_anatomy.anatomy(rng, density, field)
-    missing = _missing(rng)
+    either = _PROJECTIONS[int(rng.integers(2))]
+    missing = either if rng.random() < ONE_VIEW else None
     findings: list[phantom_lesions.Finding] = []
     taken: dict[contract.Projection, list[tuple[float, float, float]]] = {p: [] for p in _PROJECTIONS}
     for _ in range(int(rng.choice(3, p=LESIONS))):
@@ -159,15 +170,16 @@ def _breast(spec: PhantomSpec, rng: np.random.Generator, side: contract.Side, de
                 taken[projection].append((*centre, radius))
     views = []
     for projection in _PROJECTIONS:
-        exposure = _exposure(spec, rng, anatomy, side, projection)
+        exposure = _exposure(rng, anatomy, spec.look, f"{side[0]} {projection}")
         if projection is not missing:
             views.append(ViewTruth(projection, tuple(c[:2] for c in taken[projection]), exposure))
     return Breast(side, anatomy, tuple(_as_drawn(spec, f) for f in findings), tuple(views))
 
 
-def _missing(rng: np.random.Generator) -> contract.Projection | None:
-    either = _PROJECTIONS[int(rng.integers(2))]
-    return either if rng.random() < ONE_VIEW else None
+def _parts(rng: np.random.Generator) -> dict[str, str]:
+    """The official part of each kind: the published ones were drawn for each kind, so some patients stand in both."""
+    mass, calcification = ("test" if rng.random() < TEST_SHARE else "train" for _ in range(2))
+    return {"mass": mass, "calcification": calcification if rng.random() < OWN_PART else mass}
 
 
 def _finding(
@@ -188,15 +200,11 @@ def _as_drawn(spec: PhantomSpec, lesion: phantom_lesions.Finding) -> phantom_les
 
 
 def _exposure(
-    spec: PhantomSpec,
-    rng: np.random.Generator,
-    anatomy: phantom_anatomy.Anatomy,
-    side: contract.Side,
-    projection: contract.Projection,
+    rng: np.random.Generator, anatomy: phantom_anatomy.Anatomy, look: str, text: str
 ) -> phantom_acquisition.Exposure:
-    dose = float(np.exp(rng.normal(0, 0.2)))
-    marker = f"{side[0]} {projection}" if rng.random() < MARKED else ""
-    return phantom_acquisition.Exposure(spec.look, phantom_acquisition.reference(anatomy), dose, marker)
+    dose, contrast = float(np.exp(rng.normal(0, 0.2))), float(np.sqrt(rng.random()))
+    mark = phantom_marks.mark(rng, look, text, MARKED)
+    return phantom_acquisition.Exposure(look, phantom_acquisition.reference(anatomy), dose, mark, contrast)
 
 
 def _case(spec: PhantomSpec, who: Patient) -> contract.Case:
@@ -226,9 +234,9 @@ def _lesion(spec: PhantomSpec, who: Patient, at: tuple[int, int, int], view_id: 
     b, v, i = at
     finding = who.breasts[b].findings[i]
     id = f"{view_id}_{i + 1}"
-    words = phantom_lesions.describe(finding, _stream(spec, who.index, _REPORT, b, i))
+    words = phantom_words.describe(finding, _stream(spec, who.index, _REPORT, b, i))
     region = regions.MaskRegion(Mask(spec, who.index, b, v, i), path=f"phantom:{id}")
-    return contract.Lesion(id, finding.pathology, finding.kind, region, words, who.part)
+    return contract.Lesion(id, finding.pathology, finding.kind, region, words, who.part[finding.kind])
 
 
 def _patient_id(index: int) -> str:
@@ -254,15 +262,15 @@ class Pixels:
         view = breast.views[self.view]
         rng = _view_stream(spec, self.patient, self.breast, view, _IMAGE)
         outline = breast.anatomy.outline(view.projection)
-        tissue = phantom_anatomy.attenuation(breast.anatomy, outline, spec.grid, rng)
+        tissue = phantom_tissue.attenuation(breast.anatomy, outline, spec.grid, rng)
         for i, (finding, centre) in enumerate(zip(breast.findings, view.centres_mm, strict=True)):
             own = _view_stream(spec, self.patient, self.breast, view, _LESION, i)
-            phantom_lesions.add(tissue.attenuation, finding, centre, spec.spacing_mm, own)
+            phantom_drawing.add(tissue.attenuation, finding, centre, spec.spacing_mm, own)
         pixels = phantom_acquisition.acquire(tissue, view.exposure, spec.grid, rng, spec.stored_bits)
         right = breast.side is contract.Side.RIGHT
         pixels = np.ascontiguousarray(pixels[:, ::-1]) if right else pixels
         gray = round(0.9 * (2**spec.stored_bits - 1))  # never the image's own maximum: that may be the lesion's
-        phantom_acquisition.burn_in(pixels, view.exposure.marker, spec.spacing_mm, gray=gray, left=right)
+        phantom_marks.burn_in(pixels, view.exposure.mark, spec.spacing_mm, gray=gray, left=right)
         return pixels
 
 
@@ -281,7 +289,7 @@ class Mask:
         view = breast.views[self.view]
         rng = _view_stream(self.spec, self.patient, self.breast, view, _LESION, self.lesion)
         finding, centre = breast.findings[self.lesion], view.centres_mm[self.lesion]
-        mask = phantom_lesions.outline(self.spec.grid.shape, finding, centre, self.spec.spacing_mm, rng)
+        mask = phantom_drawing.outline(self.spec.grid.shape, finding, centre, self.spec.spacing_mm, rng)
         return mask[:, ::-1].copy() if breast.side is contract.Side.RIGHT else mask
 
 

@@ -3,7 +3,7 @@
 With A the attenuation, E = exp(A_ref - A) is the exposure behind the breast, 1 where the automatic exposure control
 looks. A pixel counts N E photons (Poisson, here in its Gaussian limit), blurred by the focal spot. Film then follows
 its characteristic curve, OD = OD_max / (1 + E^-gamma), and is digitised with dark background; a digital detector
-takes -log E, evens out the thickness towards the skin and windows the rest.
+takes -log E, evens out the thickness towards the skin and windows the rest, air being exactly 0.
 
     pixels = acquire(tissue, exposure, grid, np.random.default_rng(0), bits=16)
 """
@@ -16,12 +16,13 @@ import cv2
 import numpy as np
 import scipy.special
 
-from mammo_tf.datasets import phantom_anatomy
+from mammo_tf.datasets import phantom_anatomy, phantom_marks, phantom_tissue
 
 PHOTONS_PER_MM2 = 4e4  # behind the reference thickness at dose 1
 BLUR_MM = 0.15
 FILM_GAMMA = 1.7  # slope of the curve in ln E; about 3.5 in log10 E and optical density
-GRAIN = 0.006
+GRAIN = 0.005
+_FILM_CENTRE = 0.42  # the exposure control aims below the middle of the curve: breasts are lighter than mid gray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,24 +33,26 @@ class Exposure:
         look: "film" or "ffdm".
         reference: attenuation A_ref at which the exposure is 1.
         dose: relative number of photons; on film a lower dose is brighter.
-        marker: text burnt in at the border, "" for none.
+        mark: what is burnt in at the border.
+        contrast: of the processing of a digital view, in [0, 1]: from bright and flat to dark and steep.
     """
 
     look: str
     reference: float
     dose: float
-    marker: str = ""
+    mark: phantom_marks.Mark
+    contrast: float
 
 
 def reference(breast: phantom_anatomy.Anatomy) -> float:
     """A_ref of the automatic exposure control: the breast's thickness with a usual share of glandular tissue."""
     share = 0.1 + 0.08 * int(breast.density)
-    contrast = phantom_anatomy.MU_GLANDULAR - phantom_anatomy.MU_ADIPOSE
-    return breast.thickness_mm / 10 * (phantom_anatomy.MU_ADIPOSE + contrast * share)
+    contrast = phantom_tissue.MU_GLANDULAR - phantom_tissue.MU_ADIPOSE
+    return breast.thickness_mm / 10 * (phantom_tissue.MU_ADIPOSE + contrast * share)
 
 
 def acquire(
-    tissue: phantom_anatomy.Tissue,
+    tissue: phantom_tissue.Tissue,
     exposure: Exposure,
     grid: phantom_anatomy.Grid,
     rng: np.random.Generator,
@@ -61,16 +64,20 @@ def acquire(
     counts += np.sqrt(counts / np.float32(photons)) * rng.standard_normal(grid.shape, dtype=np.float32)
     counts = cv2.GaussianBlur(counts, (0, 0), max(0.25, BLUR_MM / grid.spacing_mm))
     log_exposure = np.log(np.maximum(counts, 1e-4))
-    value = _film(log_exposure, exposure, grid, rng) if exposure.look == "film" else _digital(log_exposure, tissue)
+    if exposure.look == "film":
+        value = _film(log_exposure, exposure, grid, rng)
+    else:
+        value = _digital(log_exposure, tissue, exposure)
     return np.rint(np.clip(value, 0, 1) * (2**bits - 1)).astype(np.uint16)
 
 
 def _film(
     log_exposure: np.ndarray, exposure: Exposure, grid: phantom_anatomy.Grid, rng: np.random.Generator
 ) -> np.ndarray:
-    value = scipy.special.expit(-FILM_GAMMA * (log_exposure + np.float32(0.5 * np.log(exposure.dose))))
+    lighter = np.float32(_FILM_CENTRE - 0.5 * np.log(exposure.dose))
+    value = scipy.special.expit(FILM_GAMMA * (lighter - log_exposure))
     grain = cv2.GaussianBlur(rng.standard_normal(grid.shape, dtype=np.float32), (0, 0), 0.6)
-    value = 0.96 * value + 0.01 + np.float32(2 * GRAIN) * grain
+    value = 0.97 * value + 0.003 + np.float32(2 * GRAIN) * grain
     for _ in range(rng.poisson(3)):
         row, column = rng.integers(grid.height), rng.integers(grid.width)
         size = rng.integers(1, 3)
@@ -78,23 +85,17 @@ def _film(
     return value
 
 
-def _digital(log_exposure: np.ndarray, tissue: phantom_anatomy.Tissue) -> np.ndarray:
-    """Presentation values: what is left of -log E once most of the thickness roll-off is taken out; air is 0."""
-    full = tissue.thickness_cm.max()
-    even = -log_exposure + 0.85 * np.float32(phantom_anatomy.MU_ADIPOSE) * (full - tissue.thickness_cm)
-    value = 0.42 + 0.4 * even
-    sharp = value + 0.5 * (value - cv2.GaussianBlur(value, (0, 0), 2.0))
-    return np.where(tissue.skin_mm > 0, np.maximum(sharp, 0.02), 0)
+def _digital(log_exposure: np.ndarray, tissue: phantom_tissue.Tissue, exposure: Exposure) -> np.ndarray:
+    """Presentation values: what is left of -log E once the thickness roll-off is taken out; air is 0.
 
-
-def burn_in(pixels: np.ndarray, marker: str, spacing_mm: float, *, gray: int, left: bool) -> None:
-    """Writes the marker into the upper left or right corner, in `gray`, in place; letters are about 7 mm high."""
-    if not marker:
-        return
-    height = max(8.0, 7 / spacing_mm)
-    font, scale, stroke = cv2.FONT_HERSHEY_SIMPLEX, height / 22, max(1, round(0.6 / spacing_mm))
-    (width, _), _ = cv2.getTextSize(marker, font, scale, stroke)
-    ink = np.zeros(pixels.shape, np.uint8)
-    column = round(height / 2) if left else pixels.shape[1] - width - round(height / 2)
-    cv2.putText(ink, marker, (column, round(1.6 * height)), font, scale, 255, stroke, cv2.LINE_AA)
-    pixels[ink > 127] = gray
+    The skin stays bright: the thickness is taken out as if it were fat.
+    """
+    fat = np.float32(phantom_tissue.MU_ADIPOSE) * tissue.thickness_cm
+    over_fat = np.float32(exposure.reference) - log_exposure - fat
+    over_fat += np.float32(0.3) * np.exp(-((tissue.skin_mm / np.float32(3.5)) ** 2))
+    steep = np.float32(exposure.contrast)
+    value = (0.56 - 0.44 * steep) + (0.3 + 0.65 * steep) * over_fat
+    sharp = value + (0.2 + 0.6 * steep) * (value - cv2.GaussianBlur(value, (0, 0), 2.0))
+    knee = np.float32(0.7)  # above it the brightest values are squeezed, not cut off
+    sharp = np.where(sharp > knee, knee + (1 - knee) * np.tanh((sharp - knee) / (1 - knee)), np.maximum(sharp, 0.02))
+    return np.where(tissue.skin_mm > 0, sharp, 0)

@@ -197,10 +197,10 @@ def test_the_outline_of_a_published_image_is_its_mask():
     expected = folder_images.read_image(folder / "22580192_mass_mask.png") > 0
     assert expected.shape == folder_images.read_header(folder / "22580192.png").shape
     dice = []
-    for moved in (-0.5, 0, 0.5):
+    for moved in (0, 0.5):
         found = regions.PolygonRegion(tuple((x + moved, y + moved) for x, y in mass.points)).mask(expected.shape)
         dice.append(2 * (found & expected).sum() / (found.sum() + expected.sum()))
-    assert dice[1] == max(dice) >= 0.98  # a pixel's centre has whole numbers
+    assert dice[0] > 0.99 and dice[0] > dice[1] > 0.98  # the second: as if the file counted from a pixel's centre
     turned = found[:, ::-1] & expected, found[::-1] & expected
     assert not np.any(turned)
 

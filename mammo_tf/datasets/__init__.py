@@ -128,8 +128,8 @@ def existing(root: str | os.PathLike[str]) -> pathlib.Path:
 def walk(root: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[str], list[str]]]:
     """As `os.walk`: every folder with the names below it, sorted; links are followed, each folder is seen once.
 
-    What systems leave behind is passed over: names that begin with a dot, and `__MACOSX`. The caller may take names out
-    of the second list in order not to go down there.
+    What systems leave behind is passed over: names that begin with a dot, and `__MACOSX`. The caller may take names
+    out of the second list in order not to go down there.
     """
     seen = set()
     for folder, below, files in os.walk(root, followlinks=True):

@@ -21,8 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from mammo_tf import cases
-from mammo_tf.datasets import pgm
+from mammo_tf import cases, datasets
 
 ALGORITHM_VERSION = 1
 DENSITIES = (0.05, 4.0)  # what film and digitizers can tell apart
@@ -114,9 +113,9 @@ def _film(path: Any, number: int, line: str) -> Film:
         layout = "'LEFT_CC LINES n PIXELS_PER_LINE n BITS_PER_PIXEL n RESOLUTION um OVERLAY|NON_OVERLAY'"
         raise cases.DataError(path, f"line {number}: expected {layout}, found {line[:100]!r}")
     rows, columns, bits, um = int(found["rows"]), int(found["columns"]), int(found["bits"]), float(found["um"])
-    if not (0 < rows * columns <= pgm.MAX_PIXELS and 8 <= bits <= 16 and um > 0):
+    if not (0 < rows * columns <= datasets.MAX_PIXELS and 8 <= bits <= 16 and um > 0):
         reason = f"line {number}: {rows} x {columns} pixels of {bits} bits and {um:g} um make no film"
-        raise cases.DataError(path, f"{reason} (at most {pgm.MAX_PIXELS:,} pixels, 8 to 16 bits)")
+        raise cases.DataError(path, f"{reason} (at most {datasets.MAX_PIXELS:,} pixels, 8 to 16 bits)")
     side, projection = cases.Side(found["side"]), cases.Projection(found["projection"])
     return Film(side, projection, rows, columns, bits, um / 1000, found["overlay"] == "OVERLAY")
 

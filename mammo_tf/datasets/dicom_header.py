@@ -19,10 +19,10 @@ from typing import BinaryIO
 from pydicom import config
 from pydicom import uid as uids
 
-from mammo_tf import cases
+from mammo_tf import cases, datasets
 from mammo_tf.datasets import dicom_elements, dicom_fragments, dicom_stream
 
-MAX_PIXELS = 200_000_000  # five times the largest digitised film: anything above is a damaged header
+MAX_PIXELS = datasets.MAX_PIXELS
 MAX_DECODED = 64_000_000  # of compressed pixels, whose decoders take up to a dozen bytes for each
 _REQUIRED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PhotometricInterpretation")
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")

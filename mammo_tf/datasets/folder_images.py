@@ -22,8 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mammo_tf import cases
-from mammo_tf.datasets import pgm
+from mammo_tf import cases, datasets
 
 _BYTES_A_PIXEL = 8  # four channels of 16 bits: no file of an image is larger than that and its metadata
 _METADATA = 64 * 2**20
@@ -93,9 +92,9 @@ def _header(path: Any, data: mmap.mmap) -> Header:
         header, least = form(path, data)
     except (struct.error, IndexError, KeyError):
         raise cases.DataError(path, "not an image that can be decoded: its header is damaged or truncated") from None
-    if not 0 < header.rows * header.columns <= pgm.MAX_PIXELS:
+    if not 0 < header.rows * header.columns <= datasets.MAX_PIXELS:
         size = f"{header.rows} rows and {header.columns} columns"
-        raise cases.DataError(path, f"absurd size of {size} (at most {pgm.MAX_PIXELS:,} pixels)")
+        raise cases.DataError(path, f"absurd size of {size} (at most {datasets.MAX_PIXELS:,} pixels)")
     if len(data) > header.rows * header.columns * _BYTES_A_PIXEL + _METADATA:
         raise cases.DataError(path, f"{len(data):,} bytes are too many for {header.rows} x {header.columns} pixels")
     if least > len(data):

@@ -16,9 +16,8 @@ import re
 
 import numpy as np
 
-from mammo_tf import cases
+from mammo_tf import cases, datasets
 
-MAX_PIXELS = 200_000_000  # five times the largest digitised film: anything above is a damaged header
 _PGM = re.compile(rb"P([25])" + rb"(?:\s|#[^\r\n]*[\r\n])+(\d{1,9})" * 3 + rb"(?:\s|#[^\r\n]*[\r\n])")
 _HEAD = 4096  # bytes in which the header of a PGM, comments included, must end
 
@@ -57,9 +56,9 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     columns, rows, top = (int(value) for value in found.groups()[1:])
     if not (rows and columns and 0 < top < 65536):
         raise cases.DataError(path, f"{rows} rows, {columns} columns and the largest value {top} make no image")
-    if rows * columns > MAX_PIXELS:
+    if rows * columns > datasets.MAX_PIXELS:
         raise cases.DataError(
-            path, f"absurd size of {rows} rows and {columns} columns (at most {MAX_PIXELS:,} pixels)"
+            path, f"absurd size of {rows} rows and {columns} columns (at most {datasets.MAX_PIXELS:,} pixels)"
         )
     plain, present = found[1] == b"2", size - found.end()
     expected = rows * columns * (1 if top < 256 else 2)

@@ -14,9 +14,12 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 
 def readme_commands() -> list[list[str]]:
-    """The commands of README's first shell block; those that need real data stand in the second."""
-    block = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)[0]
-    return [shlex.split(line) for line in block.splitlines() if line.strip()]
+    """The commands of README's shell blocks, but for the one block whose commands name real data."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    real = [block for block in blocks if "/data/" in block or "MAMMO_TF_REAL_DATA" in block]
+    assert len(real) == 1
+    lines = "".join(block for block in blocks if block not in real).splitlines()
+    return [shlex.split(line) for line in lines if line.strip()]
 
 
 def test_readme_commands_run_at_budget_smoke(tmp_path):
@@ -27,7 +30,8 @@ def test_readme_commands_run_at_budget_smoke(tmp_path):
     for words in readme_commands():
         words = ["smoke" if word == "demo" else word for word in words]
         done = subprocess.run([*programs[words[0]], *words[1:]], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        fine = (0, 1) if words[1] == "doctor" else (0,)  # 1: it found something to mend on this machine
+        assert done.returncode in fine, f"{' '.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
 
 def test_readme_is_short():

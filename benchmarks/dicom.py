@@ -3,7 +3,8 @@
 A made-up film of 4000x3000 pixels of 12 bits, fine noise on a smooth breast, is written in every transfer syntax. The
 first table holds the uncompressed film, read and shrunk to 1152x896, against its bare bytes, read and shrunk with
 cv2.INTER_AREA. The second holds `dicom.read_pixels` against `pydicom.dcmread(path).pixel_array`, with the plugin that
-pydicom takes. Candidates take turns in one process; CPU time, one thread, medians; the files are cached.
+pydicom takes. Candidates take turns in one process; CPU time, one thread, medians; the files are cached. The last
+lines hold the measured ratios against `AT_MOST` and `AT_LEAST`; the exit status is 1 where one of them is broken.
 
     python benchmarks/dicom.py [--rounds 7]
 """
@@ -28,6 +29,8 @@ from mammo_tf.datasets import dicom
 
 ROWS, COLUMNS, BITS = 4000, 3000, 12
 SHRUNK = (896, 1152)  # columns, rows
+AT_MOST = {"raw": 1.5}  # times the cost of the bytes alone
+AT_LEAST = {uids.JPEGLossless: 3.0, uids.JPEGLosslessSV1: 3.0}  # times faster than pydicom
 J2K = functools.partial(imagecodecs.jpeg2k_encode, codecformat="j2k", bitspersample=BITS)
 JPEG = functools.partial(imagecodecs.jpeg8_encode, bitspersample=BITS)
 ENCODERS: dict[uids.UID, Callable[[np.ndarray], bytes]] = {
@@ -87,8 +90,8 @@ def shrink(pixels: np.ndarray) -> np.ndarray:
     return cv2.resize(pixels, SHRUNK, interpolation=cv2.INTER_AREA)
 
 
-def raw(path: pathlib.Path, rounds: int) -> None:
-    """Prints what each policy of intensity costs beside the bytes alone."""
+def raw(path: pathlib.Path, rounds: int) -> dict[str, float]:
+    """Prints what each policy of intensity costs, and returns it, in times of what the bytes alone do."""
     offset = dicom.read_header(path).offset
 
     def from_bytes() -> np.ndarray:
@@ -104,10 +107,11 @@ def raw(path: pathlib.Path, rounds: int) -> None:
     print(f"uncompressed {ROWS}x{COLUMNS} to {SHRUNK[1]}x{SHRUNK[0]}")
     for name, cost in zip(names, costs, strict=True):
         print(f"  {name:12s}{cost:7.1f} ms  x{cost / costs[0]:.2f}")
+    return {name: cost / costs[0] for name, cost in zip(names, costs, strict=True)}
 
 
-def against_pydicom(syntax: uids.UID, path: pathlib.Path, rounds: int) -> None:
-    """Prints a row: our time, that of pydicom, how often faster, and the plugin that pydicom takes."""
+def against_pydicom(syntax: uids.UID, path: pathlib.Path, rounds: int) -> float:
+    """Prints a row: our time, that of pydicom and its plugin, and how often faster, which is returned (else NaN)."""
     decoder = pydicom.pixels.get_decoder(syntax)
     plugins = decoder.available_plugins
     name = f"{syntax.name.split(' (Process')[0][:52]:54s}{path.stat().st_size / 1e6:5.1f} MB"
@@ -116,26 +120,41 @@ def against_pydicom(syntax: uids.UID, path: pathlib.Path, rounds: int) -> None:
         pydicom.dcmread(path).pixel_array  # noqa: B018
     except (RuntimeError, NotImplementedError):
         print(f"  {name}{ours:8.1f} ms  pydicom: no plugin of {', '.join(plugins) or 'any kind'} decodes it")
-        return
+        return float("nan")
     ours, theirs = alternate(
         rounds, lambda: np.array(dicom.read_pixels(path)), lambda: pydicom.dcmread(path).pixel_array
     )
     plugin = "itself" if syntax in uids.UncompressedTransferSyntaxes or not plugins else plugins[0]
     print(f"  {name}{ours:8.1f} ms  pydicom ({plugin}) {theirs:7.1f} ms  {theirs / ours:5.1f} times faster")
+    return theirs / ours
 
 
-def main() -> None:
+def verdicts(costs: dict[str, float], faster: dict[uids.UID, float]) -> Iterator[tuple[bool, str]]:
+    """Of each bound, whether it holds, and the line that says so."""
+    for name, bound in AT_MOST.items():
+        holds = costs[name] <= bound
+        yield holds, f"{name}: at most {bound:g} times the bytes alone, measured {costs[name]:.2f}"
+    for syntax, bound in AT_LEAST.items():
+        name = syntax.name.split(" (Process")[0]
+        yield faster[syntax] >= bound, f"{name}: {bound:g} times faster than pydicom, measured {faster[syntax]:.1f}"
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     cv2.setNumThreads(1)
+    faster = {}
     with tempfile.TemporaryDirectory() as folder:
         for syntax, path in written(pathlib.Path(folder), film()):
             if syntax == uids.ExplicitVRLittleEndian:
-                raw(path, args.rounds)
+                costs = raw(path, args.rounds)
                 print("read_pixels against pydicom's pixel_array")
-            against_pydicom(syntax, path, args.rounds)
+            faster[syntax] = against_pydicom(syntax, path, args.rounds)
+    found = list(verdicts(costs, faster))
+    print("bounds", *(f"{'holds ' if holds else 'BROKEN'}  {line}" for holds, line in found), sep="\n  ")
+    return 0 if all(holds for holds, _ in found) else 1
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mammo_tf import cases, checking_pixels, checking_tables, datasets
-from mammo_tf.datasets import about, prepared
+from mammo_tf.datasets import about, prepared, prepared_index
 
 SAMPLE = 24  # views opened
 _DENSITIES = ("breast density", "density", "background tissue")  # as the formats call it
@@ -52,8 +52,8 @@ class Check:
     Attributes:
         dataset: name of the format.
         about: what its makers say of it.
-        kind: "real" or "phantom".
         folder: as it was given.
+        kind: "real" or "phantom"; as the reader says, or where that read nothing the folder itself.
         prepared: whether it holds records made by `mammo-tf prepare`, of which the tables are then made.
         tables, files, pixels: None where it did not come to that.
         fault: why there are no tables, "" where there are.
@@ -64,8 +64,8 @@ class Check:
 
     dataset: str
     about: about.About
-    kind: str
     folder: str
+    kind: str = "real"
     prepared: bool = False
     tables: checking_tables.Tables | None = None
     files: Files | None = None
@@ -97,21 +97,21 @@ def examine(
         cases.MammoError: the format knows no such intensity.
     """
     root = pathlib.Path(root).expanduser()
-    check = Check(module.NAME, module.ABOUT, datasets.kind(root), str(root))
+    check = Check(module.NAME, module.ABOUT, str(root))
     try:
         found = prepared.find(datasets.existing(root), module.NAME)
+        check = dataclasses.replace(check, kind=datasets.kind(root))
         dataset = datasets.open_dataset(module, root, intensity=intensity) if found else None
         entries = of_views(dataset.views) if found else module.entries(root)
-    except cases.DataError as error:
-        fault = _relative(error.reason if error.path == str(root) else str(error), root)
-        proposal = _template(module, root)
+    except (cases.DataError, OSError) as error:
+        fault, proposal = _words(error, root), _template(module, root)
         return dataclasses.replace(check, fault=fault, template=proposal, verdict=f"not usable: {fault}")
     named = len({entry.image for entry in entries})
     try:
         dataset = dataset or datasets.open_dataset(module, root, intensity=intensity)
         files, pixels, readable = _opened(dataset, root, named, sample)
     except cases.DataError as error:
-        files, pixels, readable = Files(named, 0, fault=_relative(str(error), root)), None, frozenset()
+        files, pixels, readable = Files(named, 0, fault=prepared_index.shortened(str(error), root)), None, frozenset()
     usable, verdict = _verdict(files, pixels, strict)
     return dataclasses.replace(
         check,
@@ -148,20 +148,31 @@ def _entry(view: cases.View, lesion: cases.Lesion | None) -> about.Entry:
     )
 
 
+def _words(error: cases.DataError | OSError, root: pathlib.Path) -> str:
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror or error}"
+    return prepared_index.shortened(error.reason if error.path == str(root) else str(error), root)
+
+
 def _template(module: Any, root: pathlib.Path) -> str:
-    if not hasattr(module, "template") or (root / module.TABLE).exists():
-        return ""
     try:
+        if not hasattr(module, "template") or (root / module.TABLE).exists():
+            return ""
         return module.template(root)
-    except cases.DataError:  # there is no image either: the fault of the table says enough
+    except (cases.DataError, OSError):  # there is no image either: the fault of the table says enough
         return ""
 
 
 def _opened(
     dataset: cases.Dataset, root: pathlib.Path, named: int, sample: int | None
 ) -> tuple[Files, checking_pixels.Pixels | None, frozenset[str]]:
-    """The files, the pixels of a sample, and the ids of the images found, of the `named` ones."""
-    pixels, faults = checking_pixels.measure(checking_pixels.spread(dataset.views, sample))
+    """The files, the pixels of a sample, and the ids of the images found, of the `named` ones.
+
+    What is known to have been lost when the dataset was prepared is listed, whether or not it is in the sample.
+    """
+    some = checking_pixels.spread(dataset.views, sample)
+    lost = [view for view in dataset.views if prepared_index.lost(view) and view not in some]
+    pixels, faults = checking_pixels.measure((*some, *lost))
     found = frozenset(view.id for view in dataset.views if view.id not in faults)
     problems = (_below(root, problem, "reason") for problem in (*dataset.problems, *faults.values()))
     repairs = (_below(root, repair, "what") for repair in dataset.repairs)
@@ -170,13 +181,11 @@ def _opened(
 
 def _below(root: pathlib.Path, one: Any, words: str) -> Any:
     """A problem or repair whose path starts at the folder; other paths in its words do, or at its own folder."""
-    path = _relative(one.path, root)
-    said, folder = _relative(getattr(one, words), root), pathlib.PurePath(path).parent
-    return dataclasses.replace(one, path=path, **{words: said.replace(f"{folder}/", "") if folder.name else said})
-
-
-def _relative(text: str, root: pathlib.Path) -> str:
-    return text.replace(f"{root}{os.sep}", "")
+    path = prepared_index.below(one.path, root)
+    said = getattr(one, words)
+    for folder in (root, pathlib.PurePath(path).parent):
+        said = prepared_index.shortened(said, folder)
+    return dataclasses.replace(one, path=path, **{words: said})
 
 
 def _verdict(files: Files, pixels: checking_pixels.Pixels | None, strict: bool) -> tuple[bool, str]:

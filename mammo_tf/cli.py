@@ -47,7 +47,7 @@ def guarded(options: argparse.Namespace, call: Callable[[], int | None]) -> int:
         return 2
     except BrokenPipeError:
         sys.stderr.close()
-        return 1
+        return 141  # as a shell counts a process that its reader has left; 1 is the answer of `check`
 
 
 def _common(parser: argparse.ArgumentParser) -> None:

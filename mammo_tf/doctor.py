@@ -8,7 +8,6 @@ A GPU that TensorFlow cannot use, a cache that cannot be written or a full disk 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib.metadata
 import os
@@ -17,12 +16,13 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import psutil
 
 from mammo_tf import cache, cases, doctor_gpu, machine
+from mammo_tf.datasets import prepared
 
 LEAST_GB = 2.0  # of free disk: the demo phantom takes up to 1.5 GB
 DATA_VARIABLES = ("MAMMO_TF_DATA", "MAMMO_TF_REAL_DATA")
@@ -47,6 +47,7 @@ OPTIONAL = {
     "python-gdcm": "one more decoder of compressed DICOM; pip install python-gdcm",
 }
 _FLAGS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "fma")
+_NOT_THERE = "no such folder"
 _WEIGHTS = (".h5", ".keras", ".safetensors", ".pth")
 
 
@@ -135,29 +136,13 @@ def _devices() -> tuple[list[Line], tuple[str, ...]]:
     seen = Line("NVIDIA GPUs", "; ".join(filter(None, (names, driver))))
     lines = [Line("processor", machine.hardware()), Line("bfloat16 and vectors", _flags()), seen]
     try:
-        with _heard() as said:
+        with doctor_gpu.heard() as said:
             lines += _tensorflow(found)
     except Exception as error:  # whatever a broken installation raises while it is imported
         reason = f"{type(error).__name__}: {error}".strip()
         mend = ("pip install --force-reinstall -r requirements.txt",)
         lines.append(Line("TensorFlow", "cannot be used", f"TensorFlow cannot be used: {reason}", mend))
     return lines, tuple(said)
-
-
-@contextlib.contextmanager
-def _heard() -> Iterator[list[str]]:
-    """What TensorFlow's libraries write to standard error, past Python's own `sys.stderr`, while they are loaded."""
-    lines: list[str] = []
-    with tempfile.TemporaryFile() as file:
-        kept = os.dup(2)
-        os.dup2(file.fileno(), 2)
-        try:
-            yield lines
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            file.seek(0)
-            lines += file.read().decode(errors="replace").splitlines()
 
 
 def _tensorflow(found: doctor_gpu.Machine) -> list[Line]:
@@ -188,9 +173,22 @@ def _flags() -> str:
 def _room(runs: pathlib.Path) -> list[Line]:
     memory = psutil.virtual_memory()
     free = Line("memory", f"{memory.available / 1e9:.1f} GB free of {memory.total / 1e9:.1f} GB")
-    kept = cache.entries()
-    what = f"{len(kept)} entries, {sum(entry.bytes for entry in kept) / 1e9:.2f} GB"
-    return [free, folder_line("cache", cache.folder(), what, cache.VARIABLE), folder_line("runs", runs, "", "--out")]
+    folder, what = cache.folder(), ""
+    if not _closed(folder):
+        kept = cache.entries()
+        what = f"{len(kept)} entries, {sum(entry.bytes for entry in kept) / 1e9:.2f} GB"
+    return [free, folder_line("cache", folder, what, cache.VARIABLE), folder_line("runs", runs, "", "--out")]
+
+
+def _closed(folder: pathlib.Path) -> str:
+    """Why one cannot look into a folder, "" where one can."""
+    try:
+        next(folder.iterdir(), None)
+    except FileNotFoundError:
+        return _NOT_THERE
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    return ""
 
 
 def folder_line(name: str, folder: pathlib.Path, what: str, changed_by: str) -> Line:
@@ -202,15 +200,15 @@ def folder_line(name: str, folder: pathlib.Path, what: str, changed_by: str) -> 
         what: what it holds.
         changed_by: the variable or option that names another folder.
     """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
-    gigabytes = shutil.disk_usage(there).free / 1e9
-    value = ", ".join(filter(None, (str(folder), what, f"{gigabytes:.1f} GB free")))
+    there = next(path for path in (folder, *folder.absolute().parents) if _closed(path) != _NOT_THERE)
+    value = ", ".join(filter(None, (str(folder), what)))
     mend = (f"name another folder by {changed_by}",)
     try:
         with tempfile.TemporaryFile(dir=there):
-            pass
+            gigabytes = shutil.disk_usage(there).free / 1e9
     except OSError as error:
         return Line(name, value, f"{folder}: cannot be written: {error.strerror or error}", mend)
+    value = f"{value}, {gigabytes:.1f} GB free"
     if gigabytes < LEAST_GB:
         few = f"{folder}: {gigabytes:.1f} GB of disk are free, fewer than {LEAST_GB:g}"
         return Line(name, value, few, ("make room (mammo-tf cache --clear empties the cache)", *mend))
@@ -224,29 +222,33 @@ def _data(modules: Sequence[Any]) -> list[Line]:
         folder = pathlib.Path(value).expanduser()
         if not value:
             lines.append(Line(variable, "not set"))
-        elif not folder.is_dir():
+        elif fault := _closed(folder):
             mend = (f"unset {variable}, or name the folder that holds one folder a dataset",)
-            lines.append(Line(variable, value, f"{variable}={value}: no such folder", mend))
+            lines.append(Line(variable, value, f"{variable}={value}: {fault}", mend))
         else:
             lines += [Line(variable, value), *(Line(f"  {m.NAME}", _tables(m, folder / m.NAME)) for m in modules)]
     return lines
 
 
 def _tables(module: Any, folder: pathlib.Path) -> str:
-    """What the tables of a dataset's folder name."""
-    if not folder.is_dir():
-        return "no such folder"
+    """What a dataset's folder holds."""
+    if fault := _closed(folder):
+        return fault
     try:
+        if prepared.find(folder, module.NAME):
+            return f"a prepared dataset; see mammo-tf check {module.NAME} {folder}"
         entries = module.entries(folder)
     except cases.DataError as error:
         return error.reason
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
     return f"tables of {len({e.image for e in entries}):,} images; see mammo-tf check {module.NAME} {folder}"
 
 
 def _weights() -> list[Line]:
     keras_home = pathlib.Path(os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras")
     folders = [cache.folder() / "weights", keras_home / "models"]
-    found = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
+    found = [path for folder in folders if not _closed(folder) for path in sorted(folder.iterdir())]
     files = [path for path in found if path.suffix in _WEIGHTS]
     if not files:
         return [Line("ImageNet", "no file kept; --weights imagenet downloads it, --weights FILE names one")]

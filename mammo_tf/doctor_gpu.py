@@ -8,6 +8,7 @@ TensorFlow falls back to the CPU in silence where a CUDA library is missing; so 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import os
@@ -15,6 +16,8 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 
 _SECONDS = 20  # that a program may take to answer
 _PROC = pathlib.Path("/proc/driver/nvidia")
@@ -51,6 +54,22 @@ def on_machine() -> Machine:
     }
     names = next((names for names in seen.values() if names), [])
     return Machine(tuple(names), driver, cuda, tuple(source for source, some in seen.items() if some), fault)
+
+
+@contextlib.contextmanager
+def heard() -> Iterator[list[str]]:
+    """What TensorFlow's libraries write to standard error, past Python's own `sys.stderr`, while they are loaded."""
+    lines: list[str] = []
+    with tempfile.TemporaryFile() as file:
+        kept = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            lines += file.read().decode(errors="replace").splitlines()
 
 
 def _smi() -> tuple[list[str], str, str, str]:

@@ -14,10 +14,11 @@ import types
 from typing import Any
 
 from mammo_tf import cases, datasets
-from mammo_tf.datasets import phantom, prepared
+from mammo_tf.datasets import phantom, prepared, prepared_plan
 
 LOG = logging.getLogger("mammo_tf")
 FEW = 5  # of a list
+size = prepared_plan.size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,13 +72,17 @@ def _plan(request: Request) -> prepared.Plan:
     module, root, out = request.module, request.root, request.out
     if root is not None and prepared.find(root, module.NAME):
         raise cases.DataError(root, "is a prepared dataset already; name the folder of the original files")
-    if root is not None and out is not None and root.expanduser().resolve() == out.expanduser().resolve():
+    if root is not None and out is not None and _same(root, out, out / module.NAME):
         raise cases.DataError(out, "the records go into another folder than that of the original files")
     spec = None if root else phantom.PhantomSpec(patients=request.patients)
     how = {"strict": request.strict, "intensity": request.intensity}
     dataset = datasets.open_dataset(module, root, spec=spec, **how)
     options = prepared.Options(out, request.intensity, request.workers, request.strict)
     return prepared.plan(dataset, module.ABOUT, options)
+
+
+def _same(root: pathlib.Path, *others: pathlib.Path) -> bool:
+    return root.expanduser().resolve() in [other.expanduser().resolve() for other in others]
 
 
 @dataclasses.dataclass
@@ -137,18 +142,6 @@ def as_json(result: Result) -> dict[str, Any]:
     facts |= {"intensity": plan.options.intensity, "need": dataclasses.asdict(plan.need)}
     facts |= {"problems": [dataclasses.asdict(problem) for problem in plan.dataset.problems]}
     return facts | made | {"folder": str(result.made.folder), "load": _load(result), "seconds": result.seconds}
-
-
-def size(count: float) -> str:
-    """Bytes for people.
-
-    >>> size(61234567890), size(512)
-    ('61.2 GB', '0.5 kB')
-    """
-    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count / 1e3:.1f} kB"
 
 
 def duration(seconds: float) -> str:

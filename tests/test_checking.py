@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mammo_tf import cases, checking, checking_text, cli, commands_data, datasets, regions
-from mammo_tf.datasets import about, mini_mias, phantom
+from mammo_tf.datasets import about, mini_mias, phantom, prepared
 from tests import samples
 
 REAL = os.environ.get("MAMMO_TF_REAL_DATA")
@@ -115,10 +115,28 @@ def test_a_missing_or_an_empty_folder_shows_what_is_expected(name, there, tmp_pa
     assert facts["usable"] is False and facts["fault"] and facts["tables"] is None
 
 
+@pytest.mark.parametrize("name", commands_data.FORMATS)
+def test_a_folder_that_cannot_be_looked_into_is_not_usable(name, tmp_path, capsys):
+    folder = tmp_path / ("x" * 300)  # forbidden even to root
+    assert cli.main(["check", name, str(folder), "--quiet"]) == 1
+    assert capsys.readouterr().out == "not usable: cannot be read: File name too long\n"
+
+
 def test_images_without_a_table_get_a_proposal_of_one(tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "7_L_CC.png"), np.zeros((9, 9), np.uint8))
     assert cli.main(["check", "folder", str(tmp_path)]) == 1
-    assert "7_L_CC.png,7,,LEFT,CC" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "7_L_CC.png,7,,LEFT,CC" in printed
+    assert not any(line.split()[:1] in (["terms"], ["cite"]) for line in printed.splitlines())  # nothing to say
+
+
+def test_images_that_a_link_leads_to_stand_in_the_proposal(tmp_path, capsys):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "part").symlink_to(tmp_path / "elsewhere")
+    cv2.imwrite(str(tmp_path / "elsewhere" / "7_L_CC.png"), np.zeros((9, 9), np.uint8))
+    assert cli.main(["check", "folder", str(tmp_path / "data")]) == 1
+    assert "part/7_L_CC.png,part_7,,LEFT,CC" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", commands_data.FORMATS)
@@ -143,6 +161,28 @@ def test_views_say_what_the_tables_of_mini_mias_say(tmp_path):
     assert set(checking.of_views(dataset.views)) == set(mini_mias.entries(tmp_path))
 
 
+def test_a_phantom_is_one_from_a_folder_above_it_too(tmp_path):
+    spec = phantom.PhantomSpec(patients=2, height=96, width=96, spacing_mm=2.5)
+    datasets.write_phantom(mini_mias, spec, tmp_path / "data" / "mias")
+    check = checking.examine(mini_mias, tmp_path / "data")
+    assert check.usable and check.kind == datasets.open_dataset(mini_mias, tmp_path / "data").kind == "phantom"
+
+
+def test_a_folder_named_from_where_one_stands_keeps_its_names_whole(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    missing = cases.Problem(
+        "d/old/c.png", "no such file, nor d/old/c.jpg, nor d/bold/c.jpg; '../c' lies outside", "missing"
+    )
+    words = "no such file, nor c.jpg, nor bold/c.jpg; '../c' lies outside"
+    check = checking.examine(toy(pathlib.Path("d"), "abd", problems=(missing,)), _made(tmp_path / "d").name)
+    assert check.files.problems == (cases.Problem("old/c.png", words, "missing"),)
+
+
+def _made(folder):
+    folder.mkdir()
+    return folder
+
+
 @pytest.mark.parametrize("arguments", [["--images", "0"], ["--images", "3", "--all"], ["--images", "many"]])
 def test_faults_of_the_call(arguments, tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
@@ -161,8 +201,24 @@ def test_a_prepared_dataset_is_counted_from_its_records(tmp_path, capsys):
     direct, again = (checking.examine(mini_mias, folder) for folder in (tmp_path / "mias", made["folder"]))
     assert again.prepared and not direct.prepared
     assert (again.tables, again.pixels) == (direct.tables, direct.pixels)
+    assert checking.examine(mini_mias, tmp_path / "out" / "mini_mias").pixels == direct.pixels
     other = checking.examine(commands_data.format_module("inbreast"), made["folder"])
     assert not other.usable and "mini_mias" in other.verdict
+
+
+def test_what_was_unreadable_when_it_was_prepared_is_listed_whatever_the_sample(tmp_path):
+    spec = phantom.PhantomSpec(patients=4, height=96, width=96, spacing_mm=2.5)
+    datasets.write_phantom(mini_mias, spec, tmp_path / "mias")
+    dataset = mini_mias.read(tmp_path / "mias")
+    bad = dataset.views[1]
+    bad_view = dataclasses.replace(bad, load=_unreadable(tmp_path / "mias", bad.id))
+    some = [bad_view if view is bad else view for view in dataset.views]
+    changed = dataclasses.replace(dataset, cases=datasets.by_patient(some))
+    made = prepared.make(prepared.plan(changed, mini_mias.ABOUT, prepared.Options(out=tmp_path / "out")))
+    check = checking.examine(mini_mias, made.folder, sample=1)
+    (problem,) = check.files.of("unreadable")
+    assert problem.path == f"{bad.id}.png" and check.pixels.images == 1
+    assert check.files.found == check.files.images - 1 == len(dataset.views) - 1
 
 
 def test_an_intensity_that_the_format_does_not_know(tmp_path, capsys):

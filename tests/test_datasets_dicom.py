@@ -166,6 +166,23 @@ def test_other_files(tmp_path):
         dicom.read_header(tmp_path)
 
 
+def test_trailing_bytes_and_links_are_no_fault_but_a_link_to_itself_is(tmp_path):
+    for syntax in (uids.ExplicitVRLittleEndian, uids.DeflatedExplicitVRLittleEndian):
+        path = edited(tmp_path / "a.dcm", syntax=syntax)
+        path.write_bytes(path.read_bytes() + b"padding")
+        (tmp_path / syntax).symlink_to(path)
+        assert np.array_equal(dicom.read_pixels(tmp_path / syntax), PIXELS)
+    (tmp_path / "self.dcm").symlink_to(tmp_path / "self.dcm")
+    with pytest.raises(cases.DataError, match=r"self\.dcm: cannot be read: Too many levels"):
+        dicom.read_header(tmp_path / "self.dcm")
+
+
+def test_pixel_data_of_no_length_are_refused(tmp_path):
+    path = edited(tmp_path / "a.dcm", PixelData=b"")
+    with pytest.raises(cases.DataError, match="truncated: expected 24 bytes of pixels, found 0"):
+        dicom.read_header(path)
+
+
 def test_names_and_dates_do_not_leave_the_file(tmp_path):
     path = edited(tmp_path / "a.dcm", PatientName="Doe^Jane", PatientBirthDate="19500102", PatientID="123-45")
     shown = repr(dicom.read_header(path))

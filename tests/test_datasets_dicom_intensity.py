@@ -112,6 +112,25 @@ def test_tables_of_signed_pixels_begin_below_zero_in_every_syntax(tmp_path, synt
     assert dicom.read_pixels(path, "voi").tolist() == [[0, 0, 65535, 51 * 257, 51 * 257]]
 
 
+@pytest.mark.parametrize("vr", ["US", "SS"])
+@pytest.mark.parametrize("intercept", [0, -1024])
+def test_a_table_that_begins_above_all_values_begins_below_zero(tmp_path, vr, intercept):
+    """Files that call the numbers of a table unsigned, though its values are not."""
+    lut = table([0, 255, 51], -2 if vr == "SS" else 65534, 8, vr=vr)
+    fields = {"VOILUTSequence": lut, "RescaleSlope": 1, "RescaleIntercept": intercept, **TWELVE}
+    stored = np.array([[-3, -2, -1, 0, 1]], np.int16) - intercept
+    fields["PixelRepresentation"] = int(not intercept)
+    path = samples.edited(tmp_path / "a.dcm", stored.view(np.uint16), **fields)
+    assert dicom.read_pixels(path, "voi").tolist() == [[0, 0, 65535, 51 * 257, 51 * 257]]
+
+
+def test_a_table_of_no_entries_has_65536(tmp_path):
+    lut = table(np.arange(65536)[::-1], 0, 16)
+    assert lut[0].LUTDescriptor[0] == 0
+    path = samples.edited(tmp_path / "a.dcm", np.array([[0, 1, 40000, 65535]], np.uint16), VOILUTSequence=lut)
+    assert dicom.read_pixels(path, "voi").tolist() == [[65535, 65534, 25535, 0]]
+
+
 def test_an_empty_sequence_of_tables_leaves_it_to_the_window(tmp_path):
     fields = {"VOILUTSequence": pydicom.Sequence(), "ModalityLUTSequence": pydicom.Sequence()}
     path = samples.edited(tmp_path / "a.dcm", np.array([[4, 5]], np.uint16), WindowCenter=5, WindowWidth=1, **fields)
@@ -132,6 +151,7 @@ def test_without_a_window_voi_spreads_all_that_the_storage_allows(tmp_path):
         ({"WindowCenter": 5, "WindowWidth": 0.5}, "width 0.5 make no window of kind LINEAR"),
         ({"WindowCenter": 5, "WindowWidth": 0, "VOILUTFunction": "SIGMOID"}, "no window of kind SIGMOID"),
         ({"WindowCenter": 5, "WindowWidth": 9, "VOILUTFunction": "CUBIC"}, "'CUBIC' is none of LINEAR"),
+        ({"RescaleSlope": 0, "RescaleIntercept": 5}, "a slope of 0.0 and an intercept of 5.0 tell no value"),
         ({"WindowCenter": 5}, "no WindowWidth beside WindowCenter"),
         ({"VOILUTSequence": table([1, 2, 3], 0, 0)}, "3 entries of 1 to 16 bits, found 3 of 0"),
         ({"VOILUTSequence": pydicom.Sequence([pydicom.Dataset()])}, "three numbers that describe the table, found 0"),

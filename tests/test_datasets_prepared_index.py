@@ -106,3 +106,30 @@ def test_views_can_be_sent_to_another_process():
     _, found = there_and_back(samples.views()[0])
     again = pickle.loads(pickle.dumps(found.lesions[0].region))
     assert np.array_equal(again.load(), samples.mask((20, 30)))
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "text", "expected"),
+    [
+        (
+            "/data/x",
+            "/data/x/a/b.png",
+            "not '/data/x/b', nor /old/data/x/c",
+            ("a/b.png", "not 'b', nor /old/data/x/c"),
+        ),
+        ("d", "d/old/d/b.png", "d/b beside old/d/b", ("old/d/b.png", "b beside old/d/b")),
+        (".", "a/b.png", "../a and ./b", ("a/b.png", "../a and ./b")),
+        ("/", "/a/b.png", "/a and b/c", ("a/b.png", "/a and b/c")),
+    ],
+)
+def test_paths_begin_at_the_folder_and_no_other_slash_goes(root, path, text, expected):
+    assert (prepared_index.below(path, root), prepared_index.shortened(text, root)) == expected
+
+
+def test_what_was_lost_is_known_without_reading():
+    faulty = prepared_index.Fault(cases.Problem("a.dcm", "truncated"))
+    whole = samples.views()
+    assert not any(prepared_index.lost(view) for view in whole)
+    region = regions.MaskRegion(faulty)
+    assert prepared_index.lost(samples.view(0, load=faulty))
+    assert prepared_index.lost(samples.view(0, samples.lesion("a", None), samples.lesion("b", region)))

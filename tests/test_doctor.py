@@ -97,7 +97,7 @@ def test_missing_packages(monkeypatch):
 
 
 def test_what_tensorflow_writes_is_kept_for_verbose():
-    with doctor._heard() as said:
+    with doctor_gpu.heard() as said:
         import os
 
         os.write(2, b"I0000 cuda: no library\n")
@@ -123,10 +123,31 @@ def test_a_cache_that_cannot_be_written(monkeypatch, capsys):
     assert "!!! /proc/self/cache: cannot be written" in printed and "by MAMMO_TF_CACHE" in printed
 
 
+def test_a_cache_below_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "cache"):
+        line = doctor.folder_line("cache", folder, "empty", "MAMMO_TF_CACHE")
+        assert line.fault == f"{folder}: cannot be written: Not a directory" and "MAMMO_TF_CACHE" in line.mend[0]
+
+
+def test_folders_that_cannot_be_looked_into_are_faults_and_no_tracebacks(tmp_path, monkeypatch):
+    folder = tmp_path / ("x" * 300)  # forbidden even to root
+    for variable in ("MAMMO_TF_CACHE", "MAMMO_TF_DATA", "KERAS_HOME"):
+        monkeypatch.setenv(variable, str(folder))
+    report = doctor.examine([mini_mias], folder / "runs")
+    assert [line.fault for line in report.faults] == [
+        f"{folder}: cannot be written: File name too long",
+        f"{folder / 'runs'}: cannot be written: File name too long",
+        f"MAMMO_TF_DATA={folder}: cannot be read: File name too long",
+    ]
+
+
 def test_data_folders(monkeypatch, tmp_path):
     (tmp_path / "data" / "mini_mias").mkdir(parents=True)
     (tmp_path / "data" / "mini_mias" / mini_mias.TABLE).write_text("mdb001 G NORM\nmdb002 G NORM\n")
     (tmp_path / "data" / "other").mkdir()
+    (tmp_path / "data" / "done" / "1.0.0").mkdir(parents=True)
+    (tmp_path / "data" / "done" / "1.0.0" / "prepared.json").write_text("{}")
 
     def nothing(root):
         raise cases.DataError(root, "no table")
@@ -134,7 +155,8 @@ def test_data_folders(monkeypatch, tmp_path):
     other = samples.module(NAME="other", entries=nothing)
     absent = samples.module(NAME="absent", entries=lambda root: (about.Entry("a", "p", ""),))
     monkeypatch.setenv("MAMMO_TF_DATA", str(tmp_path / "data"))
-    report = doctor.examine([mini_mias, other, absent])
+    report = doctor.examine([mini_mias, other, absent, samples.module(NAME="done", entries=nothing)])
+    assert value(report, "Data", "done").startswith("a prepared dataset; see mammo-tf check done ")
     assert value(report, "Data", "mini_mias").startswith("tables of 2 images")
     assert value(report, "Data", "other") == "no table" and value(report, "Data", "absent") == "no such folder"
     assert value(report, "Data", "MAMMO_TF_REAL_DATA") == "not set" and not report.faults

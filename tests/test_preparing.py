@@ -78,6 +78,9 @@ def test_what_is_refused(root, tmp_path):
         preparing.prepare(preparing.Request(mini_mias, out))
     with pytest.raises(cases.DataError, match="another folder than that of the original files"):
         preparing.prepare(preparing.Request(mini_mias, root, root / "." / ".." / root.name))
+    (tmp_path / "mini_mias").symlink_to(root)  # the records would lie in root / "1.0.0"
+    with pytest.raises(cases.DataError, match="another folder than that of the original files"):
+        preparing.prepare(preparing.Request(mini_mias, root, tmp_path))
     with pytest.raises(cases.MammoError, match="no intensity but raw, asked for was voi"):
         preparing.prepare(preparing.Request(mini_mias, root, intensity="voi"))
     with pytest.raises(cases.MissingError, match="no such folder"):

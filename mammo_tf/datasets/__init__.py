@@ -115,12 +115,16 @@ def existing(root: str | os.PathLike[str]) -> pathlib.Path:
 
     Raises:
         cases.MissingError: there is no such folder.
-        cases.DataError: it is a file.
+        cases.DataError: it is a file, or lies where the user may not look.
     """
     root = pathlib.Path(root).expanduser()
-    if not root.exists():
+    try:
+        there, folder = root.exists(), root.is_dir()
+    except OSError as error:
+        raise cases.DataError(root, f"cannot be read: {error.strerror or error}") from None
+    if not there:
         raise cases.MissingError(root, "no such folder")
-    if not root.is_dir():
+    if not folder:
         raise cases.DataError(root, "not a folder")
     return root
 

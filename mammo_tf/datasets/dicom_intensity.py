@@ -115,40 +115,39 @@ def _shown(header: dicom_header.Header) -> np.ndarray:
         with pathlib.Path(header.path).open("rb") as file:
             found = dicom_elements.read(file, (*_MODALITY, *_VOI, *_LUT))
         stored = np.arange(header.max_value + 1.0) - (1 << header.bits_stored - 1 if header.signed else 0)
-        values, low, high = _modality(stored, found, header.signed)
+        values, low, high = _modality(stored, found)
         if lut := found.items.get("VOILUTSequence"):
-            grays, top = _by_lut(values, lut, header.signed)
+            grays, top = _by_lut(values, lut)
             return (grays * (TOP / top)).clip(0, TOP)
         if centers := found.texts("WindowCenter"):
             if not (widths := found.texts("WindowWidth")):
                 raise ValueError("no WindowWidth beside WindowCenter")
-            width, function = widths[0], (found.texts("VOILUTFunction") or ("LINEAR",))[0]
-            return window(values, float(centers[0]), float(width), function)
+            function = (found.texts("VOILUTFunction") or ("LINEAR",))[0].upper()
+            return window(values, float(centers[0]), float(widths[0]), function)
         return (values - low) * (TOP / max(high - low, 1e-9))  # nothing said: all of the range
 
 
-def _modality(stored: np.ndarray, found: dicom_elements.Found, signed: bool) -> tuple[np.ndarray, float, float]:
+def _modality(stored: np.ndarray, found: dicom_elements.Found) -> tuple[np.ndarray, float, float]:
     """Values of the modality (C.11.1) with the smallest and the largest that the storage allows."""
     if lut := found.items.get("ModalityLUTSequence"):
-        values, top = _by_lut(stored, lut, signed)
+        values, top = _by_lut(stored, lut)
         return values, 0.0, top
     slope, intercept = (
         found.texts(name) or (str(default),) for name, default in (("RescaleSlope", 1), ("RescaleIntercept", 0))
     )
     values = stored * float(slope[0]) + float(intercept[0])
-    if not np.isfinite(values).all():
-        raise ValueError(f"a slope of {slope[0]} and an intercept of {intercept[0]}")
+    if not (np.isfinite(values).all() and float(slope[0])):
+        raise ValueError(f"a slope of {slope[0]} and an intercept of {intercept[0]} tell no value from another")
     return values, float(values.min()), float(values.max())
 
 
-def _by_lut(values: np.ndarray, lut: dicom_elements.Found, signed: bool) -> tuple[np.ndarray, float]:
+def _by_lut(values: np.ndarray, lut: dicom_elements.Found) -> tuple[np.ndarray, float]:
     """Looks values up in the first item of a sequence of tables, and the largest value that its bits allow."""
     if len(descriptor := lut.integers("LUTDescriptor")) != 3:
         raise ValueError(f"expected three numbers that describe the table, found {len(descriptor)}")
     count, first, bits = descriptor[0] or 65536, descriptor[1], descriptor[2]
-    vr = lut.values["LUTDescriptor"][0]
-    if first > 32767 and (vr == "SS" or (vr != "US" and signed)):
-        first -= 65536
+    if first > 32767 and (lut.values["LUTDescriptor"][0] == "SS" or first > values.max()):
+        first -= 65536  # a table that begins above all values is one that begins below 0, whatever it is called
     raw = lut.values.get("LUTData", ("", b""))[1]
     packed = len(raw) < 2 * count  # entries of 8 bits, two in a word
     entries = np.frombuffer(raw, np.uint8 if packed else f"{lut.order}u2")[:count]

@@ -29,9 +29,9 @@ TABLE = folder_table.FILE
 SIDES = {"": None, "L": cases.Side.LEFT, "R": cases.Side.RIGHT, **cases.Side.__members__}
 ABOUT = about.About(
     title="one's own images",
-    where="yours",
-    terms="yours",
-    citation="yours",
+    where="",
+    terms="",
+    citation="",
     tree="DIR/images.csv     file,patient_id,label[,side,view,bits,spacing_mm,part,...]\nDIR/1_L_CC.png\nDIR/...",
 )
 read_image, template, write = folder_images.read_image, folder_template.template, folder_writer.write

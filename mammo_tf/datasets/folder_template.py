@@ -65,9 +65,10 @@ def template(root: str | os.PathLike[str]) -> str:
 
 def advice(root: pathlib.Path) -> str:
     """How to come by a table, for the message that there is none."""
+    images, columns = len(_images(root)), ", ".join(folder_table.REQUIRED)
+    found = f"{images} image(s) lie below the folder: `mammo-tf check folder DIR` proposes a table of them"
     return (
-        f"expected the columns {', '.join(folder_table.REQUIRED)} and a row an image; "
-        f"{len(_images(root))} image(s) lie below the folder: `mammo-tf check folder DIR` proposes a table of them"
+        f"expected the columns {columns} and a row an image; {found if images else 'no image lies below the folder'}"
     )
 
 

@@ -59,16 +59,21 @@ class Made:
 
 
 def find(root: str | os.PathLike[str], name: str) -> pathlib.Path | None:
-    """The folder of the records where `root` is that folder or a data folder that holds it, else None.
+    """The folder of the records where `root` is that folder or one of the two above it, else None.
 
     Where it holds other datasets only, one of those: reading it says so.
+
+    Raises:
+        cases.DataError: the folder cannot be looked into.
     """
     root = pathlib.Path(root).expanduser()
     below = pathlib.Path(prepared_plan.VERSION, prepared_index.FILE)
-    for path in (root / prepared_index.FILE, root / name / below, *sorted(root.glob(f"*/{below}"))):
-        if path.is_file():
-            return path.parent
-    return None
+    places = (root / prepared_index.FILE, root / below, root / name / below)
+    try:
+        found = (path for path in (*places, *sorted(root.glob(f"*/{below}"))) if path.is_file())
+        return next((path.parent for path in found), None)
+    except OSError as error:
+        raise cases.DataError(root, f"cannot be read: {error.strerror or error}") from None
 
 
 def read(folder: str | os.PathLike[str], name: str, *, strict: bool = False, intensity: str = "raw") -> cases.Dataset:
@@ -83,13 +88,8 @@ def read(folder: str | os.PathLike[str], name: str, *, strict: bool = False, int
     Raises:
         cases.DataError: a damaged index, another dataset, intensity or version; with `strict`, any problem.
     """
-    folder = pathlib.Path(folder).absolute()
-    facts = _facts(folder)
-    if (folder.parent.name, folder.name) != (facts["name"], prepared_plan.VERSION):
-        place = f"{facts['name']}/{prepared_plan.VERSION}"
-        raise cases.DataError(
-            folder, f"tensorflow-datasets finds the records at {place} only; rename the folder back"
-        )
+    facts = _facts(pathlib.Path(folder))
+    folder = _placed(pathlib.Path(folder).absolute(), facts["name"])
     for what, expected in (("name", name), ("intensity", intensity)):
         if facts[what] != expected:
             raise cases.DataError(folder, f"a prepared dataset of {what} {facts[what]}, asked for was {expected}")
@@ -101,6 +101,15 @@ def read(folder: str | os.PathLike[str], name: str, *, strict: bool = False, int
     found = prepared_index.by_patient(views)
     repairs = tuple(cases.Repair(**row) for row in facts["repairs"])
     return cases.Dataset(name, facts["kind"], str(folder), found, problems, facts["fingerprint"], repairs)
+
+
+def _placed(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """The folder by a path that ends as tensorflow-datasets wants it; links to it may bear any name."""
+    place = pathlib.PurePath(name, prepared_plan.VERSION)
+    for path in (folder, folder.resolve()):
+        if path.parts[-2:] == place.parts:
+            return path
+    raise cases.DataError(folder, f"tensorflow-datasets finds the records at {place} only; rename the folder back")
 
 
 def _splits(folder: pathlib.Path, facts: dict[str, Any]) -> dict[str, tfds_stream.Split]:
@@ -123,8 +132,9 @@ def _facts(folder: pathlib.Path) -> dict[str, Any]:
         facts = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise cases.DataError(path, f"the index of a prepared dataset cannot be read: {error}") from None
-    if facts.get("format") != prepared_index.FORMAT_VERSION:
-        found = f"of format {facts.get('format')}, this is {prepared_index.FORMAT_VERSION}"
+    version = facts.get("format") if isinstance(facts, dict) else None
+    if version != prepared_index.FORMAT_VERSION:
+        found = f"of format {version}, this is {prepared_index.FORMAT_VERSION}"
         raise cases.DataError(path, f"a prepared dataset {found}; prepare it again")
     return facts
 
@@ -152,11 +162,16 @@ def made(plan: Plan) -> Made | None:
 
 def before(plan: Plan) -> list[pathlib.Path]:
     """What was prepared from the same folder when it held something else, at the default places beside the plan's."""
-    found = []
-    for path in sorted(plan.out.parent.glob(f"{plan.dataset.name}-*/{plan.dataset.name}/{prepared_plan.VERSION}")):
-        if path != plan.folder and _facts(path)["source"] == prepared_index.source(plan.dataset):
-            found.append(path)
-    return found
+    places = sorted(plan.out.parent.glob(f"{plan.dataset.name}-*/{plan.dataset.name}/{prepared_plan.VERSION}"))
+    source = prepared_index.source(plan.dataset)
+    return [path for path in places if path != plan.folder and _source(path) == source]
+
+
+def _source(folder: pathlib.Path) -> str:
+    try:
+        return _facts(folder)["source"]
+    except cases.DataError:  # damaged or of another format: of it nothing can be said
+        return ""
 
 
 def make(plan: Plan, progress: Callable[[int, int], None] | None = None) -> Made:
@@ -173,14 +188,15 @@ def make(plan: Plan, progress: Callable[[int, int], None] | None = None) -> Made
         cases.DataError: not enough room, a folder that cannot be written, something else there, a count that does not
             come out, no view that can be read or (`strict`) one that cannot.
     """
+    found = made(plan)  # in a folder that cannot be written, too
     try:
-        plan.staging.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(plan.folder.parent / ".lock"):
-            found = made(plan)
-            if found is None:
-                found = _make(plan, progress)
+        if found is None:
+            plan.staging.parent.mkdir(parents=True, exist_ok=True)
+            with _alone(plan.folder.parent / ".lock"):
+                found = made(plan) or _make(plan, progress)
     except OSError as error:
         raise cases.DataError(plan.out, f"cannot be written: {error.strerror or error}") from None
+    shutil.rmtree(plan.staging, ignore_errors=True)  # by now also that of a start killed at its very end
     if plan.options.strict and found.unreadable:
         raise cases.DataError(found.unreadable[0].path, found.unreadable[0].reason)
     return found
@@ -188,13 +204,12 @@ def make(plan: Plan, progress: Callable[[int, int], None] | None = None) -> Made
 
 def _make(plan: Plan, progress: Callable[[int, int], None] | None) -> Made:
     if plan.need and not plan.need.fits:
-        left = (plan.need.bytes - plan.need.staged) / 1e9
-        raise cases.DataError(plan.out, f"needs about {left:.3g} GB more, {plan.need.free / 1e9:.3g} GB are free")
+        more, free = (prepared_plan.size(count) for count in (plan.need.bytes - plan.need.staged, plan.need.free))
+        raise cases.DataError(plan.out, f"needs about {more} more, {free} are free")
     _sweep(plan)
     plan.staging.mkdir(exist_ok=True)
     resumed = prepared_plan.staged(plan.staging)
     _build(plan, progress)
-    shutil.rmtree(plan.staging)
     return dataclasses.replace(made(plan), already=False, resumed=sum(len(facts["rows"]) for facts in resumed))
 
 

@@ -14,6 +14,7 @@ import base64
 import dataclasses
 import functools
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -85,7 +86,7 @@ def row(view: cases.View, found: np.ndarray | cases.Problem, root: str) -> dict[
     """
     facts = {f.name: getattr(view, f.name) for f in dataclasses.fields(view) if f.name not in ("load", "lesions")}
     facts |= {"attributes": dict(view.attributes), "max_value": int(view.max_value)}
-    facts |= {"path": view.path.removeprefix(_prefix(root))}
+    facts |= {"path": below(view.path, root)}
     facts |= {"lesions": [_lesion_row(lesion, view, found, root) for lesion in view.lesions]}
     if isinstance(found, cases.Problem):
         return facts | {"fault": problem_row(found, root)}
@@ -112,7 +113,7 @@ def _region_row(
         mask = found  # of another kind: its mask needs the size of the image
     else:
         mask = attempt(functools.partial(region.mask, found.shape), view.path)
-    facts = {"type": "mask", "path": path.removeprefix(_prefix(root))}
+    facts = {"type": "mask", "path": below(path, root)}
     if isinstance(mask, cases.Problem):
         return facts | {"fault": problem_row(mask, root)}
     kept = Mask.of(mask)
@@ -158,8 +159,8 @@ def _tuples(value: Any) -> Any:
 
 def problem_row(problem: cases.Problem | cases.Repair, root: str) -> dict[str, str]:
     """A problem or a repair as JSON, without the dataset's folder in any of its texts."""
-    facts = {name: text.replace(_prefix(root), "") for name, text in dataclasses.asdict(problem).items()}
-    return facts | {"path": problem.path.removeprefix(_prefix(root))}
+    facts = {name: shortened(text, root) for name, text in dataclasses.asdict(problem).items()}
+    return facts | {"path": below(problem.path, root)}
 
 
 def header(dataset: cases.Dataset, intensity: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -194,8 +195,31 @@ def faults(row: Mapping[str, Any]) -> list[cases.Problem]:
     return [cases.Problem(**part["fault"]) for part in parts if "fault" in part]
 
 
-def _prefix(root: str) -> str:
-    return f"{root.rstrip(os.sep)}{os.sep}"
+def lost(view: cases.View) -> bool:
+    """Whether a view of a prepared dataset, or a mask in it, could not be read when it was prepared."""
+    loaders = (view.load, *(getattr(lesion.region, "load", None) for lesion in view.lesions))
+    return any(isinstance(loader, Fault) for loader in loaders)
+
+
+def below(path: str, root: str | os.PathLike[str]) -> str:
+    """A path from the folder `root` on; one that does not lie in it as it is."""
+    return path.removeprefix(_prefix(root))
+
+
+def shortened(text: str, root: str | os.PathLike[str]) -> str:
+    """A message whose paths start at the folder `root`.
+
+    >>> shortened("d/a.png is beside d/b.png, not old/c.png", "d")
+    'a.png is beside b.png, not old/c.png'
+    """
+    prefix = _prefix(root)
+    if prefix in (os.sep, f".{os.sep}"):  # these stand in other paths, too
+        return text
+    return re.sub(rf"(?<![^\s'\"`(\[=:,]){re.escape(prefix)}", "", text)
+
+
+def _prefix(root: str | os.PathLike[str]) -> str:
+    return f"{str(root).rstrip(os.sep)}{os.sep}"
 
 
 def by_patient(views: Sequence[cases.View]) -> tuple[cases.Case, ...]:

@@ -112,12 +112,24 @@ class Plan:
         return self.folder.parent / f".staging-{VERSION}-{cache.key(*parts)}"
 
 
+def size(count: float) -> str:
+    """Bytes for people.
+
+    >>> size(61234567890), size(512)
+    ('61.2 GB', '0.5 kB')
+    """
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count / 1e3:.1f} kB"
+
+
 def plan(dataset: cases.Dataset, described: about.About, options: Options) -> Plan:
     """What preparing the dataset will write and need; a few of its views are read for it.
 
     Raises:
         cases.MammoError: fewer than one worker or record a file.
-        cases.DataError: no view, or two of one id.
+        cases.DataError: no view, two of one id, or no place for the records.
     """
     if options.workers < 1 or options.per_shard < 1:
         found = f"{options.workers} and {options.per_shard}"
@@ -128,7 +140,10 @@ def plan(dataset: cases.Dataset, described: about.About, options: Options) -> Pl
     if twice := [one for one, other in itertools.pairwise(ids) if one == other]:
         raise cases.DataError(dataset.root, f"{len(twice)} id(s) stand for two views each: {twice[0]}, ...")
     bare = Plan(dataset, described, options)
-    return dataclasses.replace(bare, need=_need(bare))
+    try:
+        return dataclasses.replace(bare, need=_need(bare))
+    except OSError as error:  # not of a view: those are counted as they come
+        raise cases.DataError(bare.out, f"cannot be written: {error.strerror or error}") from None
 
 
 def shards(dataset: cases.Dataset, per_shard: int) -> tuple[Shard, ...]:

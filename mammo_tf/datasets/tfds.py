@@ -112,7 +112,7 @@ class Mammograms(tfds.core.ShardBasedBuilder, skip_registration=True):
         about = self._plan.about
         return _Info(
             builder=self,
-            description="\n".join((about.title, about.where, about.terms)),
+            description="\n".join(filter(None, (about.title, about.where, about.terms))),
             citation=about.citation,
             features=features(),
             metadata=tfds.core.MetadataDict(),
@@ -138,12 +138,12 @@ class Mammograms(tfds.core.ShardBasedBuilder, skip_registration=True):
         for split, some in by_split.items():
             beside = [written[one.path] for one in some]
             rows |= _placed(split, [row for facts in beside for row in facts["rows"]])
-            for one in some:
-                one.path.replace(pathlib.Path(self.data_dir, one.path.name))
             lengths, size = [facts["records"] for facts in beside], sum(facts["bytes"] for facts in beside)
             infos.append(tfds.core.SplitInfo(split, lengths, size, _template(self.data_dir, self.name, split)))
         self.info.set_splits(tfds.core.SplitDict(infos))
         self._finish([rows[view.id] for view in self._plan.dataset.views if view.id in rows])
+        for path in written:  # last: what fails before leaves all of them to the next start
+            path.replace(pathlib.Path(self.data_dir, path.name))
 
     def _write(self, readings: Sequence[_Reading]) -> dict[pathlib.Path, dict[str, Any]]:
         """File -> what stands beside its file; the threads leave off at the first error."""
@@ -218,14 +218,17 @@ class _Reading:
         self._rows.clear()
         temporary = self.path.with_name(f"{secrets.token_hex(8)}.tmp")
         encoded = ((key, features.serialize_example(one)) for key, one in self())
-        tfds.core.ExampleWriter(tfds.core.FileFormat.TFRECORD).write(temporary, encoded)
-        written, readable = records_in(temporary), len(prepared_index.good(self._rows))
-        if written != readable:
-            raise cases.DataError(temporary, f"{readable} views read, {written} records in the file")
-        facts = {"rows": self._rows, "records": written, "bytes": temporary.stat().st_size}
-        temporary.replace(self.path)
-        temporary.write_text(json.dumps(facts))
-        temporary.replace(beside)
+        try:
+            tfds.core.ExampleWriter(tfds.core.FileFormat.TFRECORD).write(temporary, encoded)
+            written, readable = records_in(temporary), len(prepared_index.good(self._rows))
+            if written != readable:
+                raise cases.DataError(temporary, f"{readable} views read, {written} records in the file")
+            facts = {"rows": self._rows, "records": written, "bytes": temporary.stat().st_size}
+            temporary.replace(self.path)
+            temporary.write_text(json.dumps(facts))
+            temporary.replace(beside)
+        finally:
+            temporary.unlink(missing_ok=True)  # a full disk needs the room
         return facts
 
 

@@ -19,7 +19,7 @@ def written(path, syntax=SV1, pixels=PIXELS, **fields):
     return samples.compressed(path, pixels, syntax, bits=12, **fields)
 
 
-def refused(path, reason):
+def assert_refused(path, reason):
     """Both readers refuse the file, before they take memory."""
     for read in (dicom.read_header, dicom.read_pixels):
         tracemalloc.start()
@@ -35,11 +35,11 @@ def test_a_file_cut_off_in_its_fragments_says_in_which_one(tmp_path, syntax):
     whole, fragments = path.read_bytes(), dicom.read_header(path).fragments
     for which, (start, length) in enumerate(fragments, 1):
         path.write_bytes(whole[: start + length - 10])
-        refused(
+        assert_refused(
             path, f"truncated: in fragment {which} of the compressed pixels the last 10 of {length} bytes are missing"
         )
     path.write_bytes(whole[: fragments[0][0] - 8])
-    refused(path, "truncated: no fragment of the compressed pixels is there")
+    assert_refused(path, "truncated: no fragment of the compressed pixels is there")
 
 
 def test_a_missing_end_of_the_list_is_forgiven_but_not_a_missing_end_of_the_stream(tmp_path):
@@ -48,7 +48,7 @@ def test_a_missing_end_of_the_list_is_forgiven_but_not_a_missing_end_of_the_stre
     path.write_bytes(whole[: sum(fragments[1])])
     assert np.array_equal(dicom.read_pixels(path), PIXELS)
     path.write_bytes(whole[: sum(fragments[0])])
-    refused(path, "truncated: the stream of compressed pixels has no end mark")
+    assert_refused(path, "truncated: the stream of compressed pixels has no end mark")
 
 
 def test_padding_after_the_end_mark_is_forgiven(tmp_path):
@@ -73,7 +73,7 @@ def test_padding_after_the_end_mark_is_forgiven(tmp_path):
     ],
 )
 def test_a_stream_that_disagrees_with_the_header(tmp_path, fields, reason):
-    refused(written(tmp_path / "a.dcm", **fields), reason)
+    assert_refused(written(tmp_path / "a.dcm", **fields), reason)
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ def test_a_bomb_is_known_by_the_size_in_its_stream(tmp_path, syntax, marker):
     at = stream.index(marker) + 5
     stream[at : at + 4] = struct.pack(">HH", 65500, 65500)
     path = written(tmp_path / "a.dcm", syntax, stream=bytes(stream))
-    refused(path, "expected 37 rows and 29 columns, found 65500 and 65500")
+    assert_refused(path, "expected 37 rows and 29 columns, found 65500 and 65500")
 
 
 def test_a_bomb_of_jpeg_2000(tmp_path):
     stream = bytearray(samples.ENCODERS[uids.JPEG2000Lossless](PIXELS, bitspersample=12))
     stream[8:16] = struct.pack(">LL", 1 << 30, 1 << 30)
     path = written(tmp_path / "a.dcm", uids.JPEG2000Lossless, stream=bytes(stream))
-    refused(path, "damaged stream of pixels: cut into [0-9]+ tiles")
+    assert_refused(path, "damaged stream of pixels: cut into [0-9]+ tiles")
 
 
 @pytest.mark.parametrize(
@@ -105,14 +105,14 @@ def test_a_bomb_of_jpeg_2000(tmp_path):
 )
 def test_a_stream_of_another_kind(tmp_path, syntax, other, reason):
     stream = bytes(samples.ENCODERS[other](PIXELS, bitspersample=12))
-    refused(written(tmp_path / "a.dcm", syntax, stream=stream), reason)
+    assert_refused(written(tmp_path / "a.dcm", syntax, stream=stream), reason)
 
 
 def test_a_stream_in_colour(tmp_path):
     colour = np.repeat(samples.texture(8)[..., None], 3, 2)
     stream = samples.ENCODERS[uids.JPEGBaseline8Bit](colour, bitspersample=8)
     path = samples.compressed(tmp_path / "a.dcm", colour[..., 0], uids.JPEGBaseline8Bit, bits=8, stream=stream)
-    refused(path, "expected gray pixels, found 3 components in the stream of pixels")
+    assert_refused(path, "expected gray pixels, found 3 components in the stream of pixels")
 
 
 def test_pixels_stored_otherwise_than_their_syntax_says(tmp_path):
@@ -120,9 +120,9 @@ def test_pixels_stored_otherwise_than_their_syntax_says(tmp_path):
     whole, (start, _) = path.read_bytes(), dicom.read_header(path).fragments[0]
     name, plain = SV1.encode(), b"1.2.840.10008.1.2.1".ljust(len(SV1), b"\0")
     path.write_bytes(whole.replace(name, plain, 1))
-    refused(path, "expected uncompressed pixels, found fragments")
+    assert_refused(path, "expected uncompressed pixels, found fragments")
     path.write_bytes(whole[: start - 8] + b"\x28\0\x10\0" + whole[start - 4 :])
-    refused(path, re.escape("damaged: expected a fragment of pixels, found (0028,0010)"))
+    assert_refused(path, re.escape("damaged: expected a fragment of pixels, found (0028,0010)"))
     samples.edited(path, PIXELS)
     data = pydicom.dcmread(path)
     whole = path.read_bytes().replace(
@@ -130,4 +130,4 @@ def test_pixels_stored_otherwise_than_their_syntax_says(tmp_path):
     )
     path.write_bytes(whole)
     assert data.file_meta.TransferSyntaxUID != SV1
-    refused(path, "expected compressed pixels in fragments, found one block")
+    assert_refused(path, "expected compressed pixels in fragments, found one block")

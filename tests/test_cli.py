@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from mammo_tf import cli, commands, commands_data
-from mammo_tf.datasets import cbis_ddsm
+from mammo_tf.datasets import cbis_ddsm, dicom_intensity
 from tests import samples
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -215,3 +215,7 @@ def test_every_command_about_data_has_help_with_its_options(command, capsys):
     printed = capsys.readouterr().out
     assert caught.value.code == 0 and "--json" in printed
     assert command in ("doctor", "cache") or all(name in printed for name in commands_data.FORMATS)
+
+
+def test_the_commands_know_the_policies_of_intensity():
+    assert commands_data.INTENSITIES == dicom_intensity.POLICIES

@@ -38,12 +38,9 @@ RESIZED, SHIFTED = "mask resized to its film", "mask shifted to its film"
 _ROUNDED = 2  # pixels, how far the sides may be from the film's divided by one number
 _NO_FRAME = 0.05  # of the sides: a mask so much smaller or larger, both alike, has pixels of another size
 _FOUND = 0.95  # correlation
-_REACH = (
-    0.02  # of the film's longer side, how far round the mask's box, beyond the difference of the sizes, is looked
-)
-_OFF = (
-    0.005  # of it, how far a resized mask may lie from its crop, or a frame reach beyond the difference of the sizes
-)
+# Shares of the film's longer side: how far round the mask's box, beyond the difference of the sizes, is looked; how
+# far a resized mask may lie from its crop, or a frame reach beyond the difference of the sizes.
+_REACH, _OFF = 0.02, 0.005
 _SMALLER = 2  # pixels, how much smaller than the mask's box its crop may be
 
 

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from mammo_tf import cases, figures
-from mammo_tf.evaluation import intervals, metrics
+from mammo_tf.evaluation import intervals, metrics, multiclass
 
 SALIENCY_EXAMPLES = 200
 COLUMNS = ("id", "patient", "fold", "label", "score")
@@ -29,28 +29,61 @@ COLUMNS = ("id", "patient", "fold", "label", "score")
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """What was predicted for a part: ids and patients (N,), labels 0/1 (N,), scores = P(positive) (N,)."""
+    """What was predicted for a part, row by row an example.
+
+    Attributes:
+        ids, patients, labels: (N,) each; labels are class numbers.
+        scores: (N,), P(not class 0), which is P(positive) for two classes.
+        probabilities: (N, K) for more than two classes, else None.
+        folds: (N,), the split that an example was predicted in.
+        examples: (N,), empty for predictions read from a file.
+    """
 
     ids: tuple[str, ...]
     patients: np.ndarray
     labels: np.ndarray
     scores: np.ndarray
+    probabilities: np.ndarray | None = None
+    folds: np.ndarray | None = None
     examples: tuple[cases.Example, ...] = ()
 
+    @property
+    def classes(self) -> int:
+        return 2 if self.probabilities is None else self.probabilities.shape[1]
+
     @classmethod
-    def of(cls, examples: Sequence[cases.Example], probabilities: np.ndarray) -> Predictions:
+    def of(cls, examples: Sequence[cases.Example], probabilities: np.ndarray, fold: int = 0) -> Predictions:
         probabilities = np.asarray(probabilities)
         if probabilities.ndim != 2 or len(probabilities) != len(examples) or probabilities.shape[1] < 2:
             raise cases.MammoError(
-                f"predict gave {probabilities.shape} for {len(examples)} examples; expected ({len(examples)}, 2)"
+                f"predict gave {probabilities.shape} for {len(examples)} examples; expected ({len(examples)}, C)"
             )
+        two = probabilities.shape[1] == 2
         return cls(
             tuple(example.id for example in examples),
             np.array([example.patient_id for example in examples]),
             np.array([example.label for example in examples]).astype(int),
-            probabilities[:, 1].astype(float),
+            (probabilities[:, 1] if two else 1 - probabilities[:, 0]).astype(float),
+            None if two else probabilities.astype(float),
+            np.full(len(examples), fold),
             tuple(examples),
         )
+
+    @classmethod
+    def joined(cls, some: Sequence[Predictions]) -> Predictions:
+        """Those of several splits, one after the other."""
+        if len(some) == 1:
+            return some[0]
+        arrays = {name: np.concatenate([getattr(p, name) for p in some]) for name in ("patients", "labels", "scores")}
+        folds = np.concatenate([p.folds for p in some])
+        ids, examples = (tuple(one for p in some for one in getattr(p, name)) for name in ("ids", "examples"))
+        return cls(ids=ids, **arrays, folds=folds, examples=examples)
+
+    def of_fold(self, fold: int) -> Predictions:
+        """Those of one split."""
+        rows = np.flatnonzero(self.folds == fold)
+        chosen = {name: getattr(self, name)[rows] for name in ("patients", "labels", "scores", "folds")}
+        return Predictions(ids=tuple(self.ids[i] for i in rows), **chosen)
 
 
 def make_folder(folder: pathlib.Path) -> pathlib.Path:
@@ -83,24 +116,30 @@ class Shown:
     draws: int
 
 
-def write(folder: pathlib.Path, fitted: Any, predictions: Predictions, shown: Shown) -> dict[str, intervals.Estimate]:
-    """Writes every file that the fitted method allows; returns what was measured on the way (saliency at the rim)."""
-    write_predictions(folder / "predictions.csv", predictions)
-    auc = intervals.auc(predictions.labels, predictions.scores, predictions.patients)
-    roc = figures.roc(predictions.labels, predictions.scores, estimate=auc, note=shown.note)
-    figures.save(roc, folder / "roc.png")
-    matrix = metrics.confusion_matrix(predictions.labels, predictions.scores >= 0.5)
-    figures.save(figures.confusion(matrix, shown.class_names, note=shown.note), folder / "confusion.png")
+def write_fitted(folder: pathlib.Path, fitted: Any, shown: Shown) -> None:
+    """Writes history, curves, the model and its preprocessing, as far as the fitted method has them."""
     if history := list(getattr(fitted, "history", ())):
         _write_rows(folder / "history.csv", history)
         curves = figures.curves(history, best_epoch=fitted.best_epoch, note=shown.note)
         figures.save(curves, folder / "curves.png")
-    if not hasattr(fitted, "model"):
-        return {}
-    fitted.save(folder)
-    contract = {"normalization": fitted.normalizer.describe(), "side": fitted.pipeline.side}
-    (folder / "preprocessing.json").write_text(json.dumps(contract, indent=1) + "\n")
-    return saliency(folder, fitted, predictions, shown)
+    if hasattr(fitted, "model"):
+        fitted.save(folder)
+        contract = {"normalization": fitted.normalizer.describe(), **fitted.pipeline.describe()}
+        (folder / "preprocessing.json").write_text(json.dumps(contract, indent=1) + "\n")
+
+
+def draw_predictions(
+    folder: pathlib.Path, predictions: Predictions, measured: Mapping[str, intervals.Estimate], shown: Shown
+) -> None:
+    """Draws the ROC (of two classes; of several splits their pooled scores, with the mean AUC) and the confusion."""
+    if predictions.classes == 2:
+        auc = measured["auc"]
+        roc = figures.roc(predictions.labels, predictions.scores, estimate=auc, note=shown.note)
+        figures.save(roc, folder / "roc.png")
+        matrix = metrics.confusion_matrix(predictions.labels, predictions.scores >= 0.5)
+    else:
+        matrix = multiclass.confusion_matrix(predictions.labels, predictions.probabilities)
+    figures.save(figures.confusion(matrix, shown.class_names, note=shown.note), folder / "confusion.png")
 
 
 def saliency(
@@ -109,11 +148,13 @@ def saliency(
     """Draws the saliency maps of each class (ao2020, figures 9 and 10) and measures how much lies at the rim."""
     from mammo_tf.explain import gradients
 
+    if not hasattr(fitted, "model"):
+        return {}
     chosen = predictions.examples[:SALIENCY_EXAMPLES]
     arrays = fitted.pipeline.load(chosen, strict=True)
-    images = arrays.images.astype(np.float32)[..., None] / 65535
+    images = arrays.cut(fitted.pipeline.shape).astype(np.float32)[..., None] / 65535
     maps = gradients.saliency(fitted.model, np.asarray(fitted.normalizer(images)))
-    masks = np.stack([lesion_mask(example, fitted.pipeline.side) for example in chosen])
+    masks = np.stack([lesion_mask(example, fitted.pipeline.shape) for example in chosen])
     _montages(folder, _Maps(images[..., 0], maps, masks), predictions, shown)
     known = masks.any(axis=(1, 2))
     if not known.any():
@@ -127,14 +168,14 @@ def saliency(
     }
 
 
-def lesion_mask(example: cases.Example, side: int) -> np.ndarray:
-    """A crop's lesion, filled, at the size the net sees: bool (side, side); empty when not annotated."""
+def lesion_mask(example: cases.Example, shape: tuple[int, int]) -> np.ndarray:
+    """A crop's lesion, filled, at the (height, width) that the net sees: bool; empty when not annotated."""
     view = example.views[0]
     regions = [lesion.region for lesion in view.lesions if lesion.region is not None]
     if not regions:
-        return np.zeros((side, side), bool)
+        return np.zeros(shape, bool)
     mask = regions[0].mask(view.pixels().shape).astype(np.float32)
-    return cv2.resize(mask, (side, side), interpolation=cv2.INTER_AREA) >= 0.5
+    return cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_AREA) >= 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,15 +215,15 @@ def _draw_confusion(matrix: np.ndarray, *, shown: Shown) -> np.ndarray:
 
 
 def write_predictions(path: pathlib.Path, predictions: Predictions) -> None:
-    """One row an example; scores with 9 digits, which float32 survives."""
-    columns = zip(predictions.ids, predictions.patients, predictions.labels, predictions.scores, strict=True)
-    _write_rows(
-        path,
-        [
-            dict(zip(COLUMNS, (id, patient, 0, label, f"{score:.9g}"), strict=True))
-            for id, patient, label, score in columns
-        ],
-    )
+    """One row an example; scores with 9 digits, which float32 survives; `p0` ... where there are over two classes."""
+    rows = []
+    for i, id in enumerate(predictions.ids):
+        fold = 0 if predictions.folds is None else predictions.folds[i]
+        numbers = (id, predictions.patients[i], fold, predictions.labels[i], f"{predictions.scores[i]:.9g}")
+        rows.append(dict(zip(COLUMNS, numbers, strict=True)))
+        if predictions.probabilities is not None:
+            rows[-1] |= {f"p{k}": f"{p:.9g}" for k, p in enumerate(predictions.probabilities[i])}
+    _write_rows(path, rows)
 
 
 def read_predictions(path: pathlib.Path) -> Predictions:
@@ -198,12 +239,15 @@ def read_predictions(path: pathlib.Path) -> Predictions:
         raise cases.DataError(path, f"cannot be read: {error.strerror}") from None
     if not rows or set(COLUMNS) - set(rows[0]):
         raise cases.DataError(path, f"not a table of predictions with the columns {', '.join(COLUMNS)}")
-    column = {name: [row[name] for row in rows] for name in COLUMNS}
+    column = {name: [row[name] for row in rows] for name in rows[0]}
+    several = [name for name in column if name not in COLUMNS]
     return Predictions(
         tuple(column["id"]),
         np.array(column["patient"]),
         np.array(column["label"]).astype(int),
         np.array(column["score"]).astype(float),
+        np.array([column[name] for name in several]).astype(float).T if several else None,
+        np.array(column["fold"]).astype(int),
     )
 
 
@@ -243,4 +287,5 @@ def training_facts(history: Sequence[Mapping[str, Any]], best_epoch: int | None)
 def summary(record: Any) -> str:
     """One line for the log."""
     parts = [f"{name} {record.metrics[name].value:.3f}" for name in ("accuracy", "auc")]
+    parts += [f"mean of {record.folds} splits"] if record.folds > 1 else []
     return f"{', '.join(parts)} on {record.reported} ({record.dataset_kind}), {record.seconds:.0f} s"

@@ -26,10 +26,17 @@ class Ledger:
 
     def read(self, part: str, times: int = 1) -> int:
         """Adds `times` and returns the total of the part."""
-        counts = json.loads(self.path.read_text()) if self.path.is_file() else {}
+        counts = self._counts()
         counts[part] = counts.get(part, 0) + times
         records.write_json(counts, self.path)
         return counts[part]
+
+    def count(self, part: str) -> int:
+        """How often the labels of the part were scored so far."""
+        return self._counts().get(part, 0)
+
+    def _counts(self) -> dict[str, int]:
+        return json.loads(self.path.read_text()) if self.path.is_file() else {}
 
 
 def overlap(parts: cases.Splits) -> dict[str, dict[str, float]]:
@@ -66,7 +73,7 @@ def sizes(parts: cases.Splits) -> dict[str, dict[str, int]]:
             "positives": sum(e.label == 1 for e in part),
             "rois": len({e.roi_id for e in part if e.roi_id}),
         }
-        for name, part in _parts(parts).items()
+        for name, part in parts_of(parts).items()
         if part
     }
 
@@ -85,7 +92,7 @@ def refuse_empty(parts: cases.Splits, reported: str) -> None:
 
 def write_patients(folder: pathlib.Path, parts: cases.Splits) -> None:
     """Writes which patients stood in which part, for `refuse_shared_patients` of a later run."""
-    named = {name: sorted({e.patient_id for e in part}) for name, part in _parts(parts).items()}
+    named = {name: sorted({e.patient_id for e in part}) for name, part in parts_of(parts).items()}
     records.write_json(named, folder / PATIENTS_FILE)
 
 
@@ -109,7 +116,7 @@ def refuse_shared_patients(
     if their_fingerprint != our_fingerprint or parts.leaks:
         return
     theirs = _read_patients(folder / PATIENTS_FILE)
-    ours = {name: {e.patient_id for e in part} for name, part in _parts(parts).items()}
+    ours = {name: {e.patient_id for e in part} for name, part in parts_of(parts).items()}
     for learned, scored in (("train", "val"), ("train", "test"), ("val", "test")):
         if shared := sorted(ours[scored].intersection(theirs[learned])):
             raise cases.MammoError(
@@ -118,7 +125,8 @@ def refuse_shared_patients(
             )
 
 
-def _parts(parts: cases.Splits) -> dict[str, tuple[cases.Example, ...]]:
+def parts_of(parts: cases.Splits) -> dict[str, tuple[cases.Example, ...]]:
+    """The three parts by name."""
     return {"train": parts.train, "val": parts.val, "test": parts.test}
 
 

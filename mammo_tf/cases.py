@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 
 from mammo_tf import regions
 from mammo_tf.errors import DataError, MammoError, MissingError
+from mammo_tf.regions import ResizedLoader, WindowLoader
 
 
 class Side(enum.StrEnum):
@@ -108,26 +110,31 @@ class View:
             )
         return pixels
 
+    @functools.cached_property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of the pixels; they are decoded for it, once, unless the view was cut or resized to a size."""
+        sized = isinstance(self.load, WindowLoader | ResizedLoader)
+        return (self.load.height, self.load.width) if sized else self.pixels().shape
+
     def window(self, top: int, left: int, height: int, width: int, *, id: str | None = None) -> View:
         """The view seen through a box, which may overhang the image (filled with 0 there); lesions move with it."""
-        lesions = tuple(
-            dataclasses.replace(lesion, region=lesion.region and regions.WindowRegion(lesion.region, self, top, left))
-            for lesion in self.lesions
-        )
-        load = _WindowLoader(self, top, left, height, width)
+        load = WindowLoader(self, top, left, height, width)
+        lesions = self._lesions(regions.WindowRegion, top, left)
         return dataclasses.replace(self, id=id or self.id, load=load, lesions=lesions)
 
+    def resized(self, height: int, width: int, resize: Callable[[np.ndarray, int, int], np.ndarray]) -> View:
+        """The view stretched to (height, width), uint16 with 65535 for white; lesions are stretched with it.
 
-@dataclasses.dataclass(frozen=True)
-class _WindowLoader:
-    view: View
-    top: int
-    left: int
-    height: int
-    width: int
+        `resize(image, height, width)`, float32 in [0, 1] to float32, is such as `pipeline.resize.area`.
+        `spacing_mm` is None where the aspect changes by over 1 %; to tell, a view with a spacing is decoded here.
+        """
+        load = ResizedLoader(self, height, width, resize)
+        fields = {"spacing_mm": load.spacing_mm(), "lesions": self._lesions(regions.ScaledRegion, height, width)}
+        return dataclasses.replace(self, load=load, max_value=regions.FULL, **fields)
 
-    def __call__(self) -> np.ndarray:
-        return regions.cut(self.view.pixels(), self.top, self.left, self.height, self.width)
+    def _lesions(self, region: Callable[..., regions.Region], *box: int) -> tuple[Lesion, ...]:
+        seen = (lesion.region and region(lesion.region, self, *box) for lesion in self.lesions)
+        return tuple(dataclasses.replace(a, region=b) for a, b in zip(self.lesions, seen, strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,6 +240,7 @@ class Splits:
         train, val, test: the parts; test may be empty where a protocol has none.
         fold: index of the fold, 0 for a hold-out.
         leaks: the reasons why patients may be shared between the parts; empty for an honest split.
+        dropped: the patients left out so that none is shared.
 
     Raises:
         MammoError: an example or (without `leaks`) a patient stands in two parts.
@@ -243,6 +251,7 @@ class Splits:
     test: tuple[Example, ...] = ()
     fold: int = 0
     leaks: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
     def __post_init__(self):
         parts = {"train": self.train, "val": self.val, "test": self.test}

@@ -96,49 +96,80 @@ def _natural(text: str) -> int:
 def _experiment(module: types.ModuleType, options: argparse.Namespace) -> None:
     from mammo_tf import planning
 
-    runs = choose(module.RUNS, options)
+    runs = choose(module, options)
     if options.list or options.estimate:
         facts = planning.estimate(runs, module, options) if options.estimate else planning.costs(runs, module)
-        print(json.dumps(facts, indent=1) if options.json else planning.text(facts))
+        shown = planning.text(facts) if options.estimate else planning.listing(runs, module)
+        print(json.dumps(facts, indent=1) if options.json else shown)
         return
     settings = _settings(module, options)
     found = planning.execute_all(runs, settings, options.seeds)
     planning.show(module, found, as_json=options.json)
 
 
-def choose(runs: Sequence[Any], options: argparse.Namespace) -> list[Any]:
-    """The runs that `--only` and `--protocol` name.
+def choose(module: types.ModuleType, options: argparse.Namespace) -> list[Any]:
+    """The runs that `--only`, `--protocol` and `--dataset` name; without `--only`, those of the budget's own set.
+
+    A paper file may say in `SETS` which rows a budget runs where none is named (budget -> names).
 
     Raises:
         cases.MammoError: a name that no run has.
     """
-    names = list(dict.fromkeys(run.name for run in runs))
+    names = list(dict.fromkeys(run.name for run in module.RUNS))
     if unknown := sorted(set(options.only or ()) - set(names)):
         raise cases.MammoError(f"--only: no run is called {', '.join(unknown)}; there are {', '.join(names)}")
+    wanted = options.only or (names if options.list else getattr(module, "SETS", {}).get(options.budget, names))
+    if len(set(wanted)) < len(names) and not options.only:
+        LOG.info("budget %s: its set of %d of %d rows; --only names others", options.budget, len(wanted), len(names))
     return [
         run
-        for run in runs
-        if (not options.only or run.name in options.only) and options.protocol in ("both", run.protocol.name)
+        for run in module.RUNS
+        if run.name in wanted
+        and options.protocol in ("both", run.protocol.name)
+        and (run.dataset is None or options.dataset in (None, run.dataset.NAME))
     ]
 
 
 def _settings(module: types.ModuleType, options: argparse.Namespace) -> Any:
     from mammo_tf import run
 
-    name = dataset_name(options, [m.NAME for m in module.DATASETS])
-    root = root_of(name, options.root)
+    names = [m.NAME for m in module.DATASETS]
+    own = any(one.dataset for one in module.RUNS)  # its rows say themselves what they read
+    roots = roots_of(names, options.root)
+    name = names[0] if own else dataset_name(options, names)
+    root = roots.get(name) if own else root_of(name, options.root)
+    phantom = not any(roots.values()) if own else root is None
     return run.Settings(
         budget=changed(module.BUDGETS[options.budget], options.set),
         dataset=next(m for m in module.DATASETS if name == m.NAME),
         root=root,
+        roots=roots,
         seed=options.seed,
         out=options.out,
-        weights=options.weights or ("phantom" if root is None else "imagenet"),
+        weights=options.weights or ("phantom" if phantom else "imagenet"),
         precision=options.precision,
         resume=options.resume,
         strict=options.strict,
         intensity=options.intensity,
     )
+
+
+def roots_of(names: Sequence[str], given: Sequence[str]) -> dict[str, pathlib.Path | None]:
+    """Folders by dataset: those of `--root`, else those there are below MAMMO_TF_DATA; None for NAME=phantom.
+
+    Raises:
+        cases.MammoError: `--root` is malformed.
+    """
+    for text in given:
+        name, _, folder = text.partition("=")
+        if name not in names or not folder:
+            raise cases.MammoError(f"--root {text}: expected NAME=DIR with NAME one of {', '.join(names)}")
+    parent = os.environ.get("MAMMO_TF_DATA")
+    below = {name: pathlib.Path(parent) / name for name in names} if parent else {}
+    found = {name: folder for name, folder in below.items() if folder.is_dir()}
+    for name, _, folder in (text.partition("=") for text in given):
+        found[name] = None if folder == "phantom" else pathlib.Path(folder).expanduser()
+    return found
 
 
 def dataset_name(options: argparse.Namespace, names: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ from mammo_tf import cases, commands_data
 
 def add(commands: Any) -> list[argparse.ArgumentParser]:
     """Adds every command to the subparsers; each sets `call`, which takes the parsed options."""
-    makers = (_add_report, _add_compare, _add_export, _add_keep)
+    makers = (_add_report, _add_compare, _add_explain, _add_export, _add_keep)
     return [*commands_data.add(commands), *(make(commands) for make in makers)]
 
 
@@ -93,6 +93,49 @@ def _comparison_text(found: Any, first: Any, second: Any) -> str:
     return tables.text(tables.Table(title, ["metric", "difference", "p", "test"], rows))
 
 
+def _add_explain(commands: Any) -> argparse.ArgumentParser:
+    parser = commands_data.command(commands, "explain", _explain, "pictures of what a run's net looks at")
+    parser.add_argument("run", type=pathlib.Path, help="folder of a run (or of several, with --only)")
+    parser.add_argument("--only", metavar="NAME", help="the run of that name below the folder")
+    parser.add_argument("--protocol", default=None)
+    parser.add_argument("--method", default="heatmap", help="heatmap: where the patch net sees malignant lesions")
+    help = "DICOM, PNG, TIFF, PGM or JPEG files; without, the examples that the run kept"
+    parser.add_argument("--images", nargs="+", type=pathlib.Path, default=[], metavar="FILE", help=help)
+    parser.add_argument("--bits", type=commands_data.positive, help="bits of the values, where the file has more")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("explained"))
+    parser.add_argument("--json", action="store_true", help="print the paths as JSON")
+    return parser
+
+
+def _explain(options: argparse.Namespace) -> None:
+    from mammo_tf import explaining
+
+    how = {"method": options.method, "images": options.images, "out": options.out, "bits": options.bits}
+    paths = [str(path) for path in explaining.explain(_one_run(options), **how)]
+    print(json.dumps(paths) if options.json else "\n".join(paths))
+
+
+def _one_run(options: argparse.Namespace) -> Any:
+    """The record of the run that `run`, `--only` and `--protocol` name.
+
+    Raises:
+        cases.MammoError: they name none, or several.
+    """
+    from mammo_tf import records
+
+    found = [
+        r
+        for r in records.load(options.run)
+        if options.only in (None, r.run) and options.protocol in (None, r.protocol)
+    ]
+    if len(found) != 1:
+        names = ", ".join(f"{r.run} {r.protocol}" for r in found) or "none"
+        raise cases.MammoError(
+            f"{options.run}: {options.command} needs one run, found {names}; name it by --only and --protocol"
+        )
+    return found[0]
+
+
 def _add_export(commands: Any) -> argparse.ArgumentParser:
     parser = commands_data.command(commands, "export", _export, "a run as a SavedModel with its preprocessing inside")
     parser.add_argument("run", type=pathlib.Path, help="folder of a run (or of several, with --only)")
@@ -104,19 +147,9 @@ def _add_export(commands: Any) -> argparse.ArgumentParser:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from mammo_tf import export, records
+    from mammo_tf import export
 
-    found = [
-        r
-        for r in records.load(options.run)
-        if options.only in (None, r.run) and options.protocol in (None, r.protocol)
-    ]
-    if len(found) != 1:
-        names = ", ".join(f"{r.run} {r.protocol}" for r in found) or "none"
-        raise cases.MammoError(
-            f"{options.run}: export needs one run, found {names}; name it by --only and --protocol"
-        )
-    folder = export.export(found[0], options.dir)
+    folder = export.export(_one_run(options), options.dir)
     print((folder / export.METADATA).read_text() if options.json else f"exported model:      {folder}")
 
 

@@ -56,6 +56,9 @@ def describe(value: Any) -> Any:
         return {"call": qualified_name(value.func), "arguments": describe(_arguments(value))}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.compare}
+        for added in dataclasses.fields(value):  # since the first kept records, whose hashes are to stay
+            if added.metadata.get("added") and fields[added.name] == added.default:
+                del fields[added.name]
         return {"call": qualified_name(type(value)), "arguments": describe(fields)}
     if isinstance(value, types.ModuleType):
         return value.__name__

@@ -2,7 +2,7 @@
 
 Two signatures: `serve` takes `image` (B, H, W) uint16 of any size and `max_value` (), the largest value that its
 storage allows; `serve_float` takes `image` (B, H, W) float32 in [0, 1]. Both answer `probabilities` (B, 2) float32.
-The object also has `prepared`, a function from the resized and normalised tensor (B, S, S, C) on, to check parity.
+The object also has `prepared`, a function from the resized and normalised tensor (B, H, W, C) on, to check parity.
 The weights are those of training; the exported net computes in float32, whatever the training precision was.
 
     served = tf.saved_model.load("export").signatures["serve"]
@@ -10,6 +10,7 @@ The weights are those of training; the exported net computes in float32, whateve
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import pathlib
@@ -21,12 +22,42 @@ import tensorflow as tf
 
 from mammo_tf import cases, records
 from mammo_tf.models import batch_norm, blocks  # noqa: F401 - they register the layers that model.keras names
-from mammo_tf.pipeline import build, normalize
+from mammo_tf.pipeline import normalize, resize
 
 LOG = logging.getLogger("mammo_tf")
 METADATA = "mammo_tf.json"
 NOT_CLINICAL = "Research use only. Not a medical device; not for clinical use."
 TOLERANCE_PREPARED, TOLERANCE_RAW = 1e-5, 1e-3
+
+
+_RULES = {
+    resize.area: "area average where it shrinks, bilinear where it grows",
+    resize.cubic: "cubic (a = -0.75, no antialiasing), clipped to [0, 1]",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """What a run did to an image before its net saw it.
+
+    Attributes:
+        normalizer: (B, H, W, 1) float32 in [0, 1] -> (B, H, W, C) float32.
+        shape: (height, width) that the net takes.
+        rule: `resize.area` or `resize.cubic`.
+    """
+
+    normalizer: Any
+    shape: tuple[int, int]
+    rule: resize.Rule = resize.area
+
+    def resized(self, image: np.ndarray) -> np.ndarray:
+        """The image (H, W) float32 in [0, 1] at `shape`, as training had it but for the rounding to uint16."""
+        return np.clip(self.rule(image, *self.shape), 0.0, 1.0)
+
+    def in_graph(self, images: tf.Tensor) -> tf.Tensor:
+        """(B, H, W) float32 in [0, 1] of any size to what the net takes."""
+        resized = resize.in_graph(self.rule)(images[..., None], self.shape)
+        return self.normalizer(tf.clip_by_value(resized, 0.0, 1.0))
 
 
 def in_float32(model: keras.Model) -> keras.Model:
@@ -42,9 +73,9 @@ def in_float32(model: keras.Model) -> keras.Model:
 class Served(tf.Module):
     """The model with its preprocessing, as SavedModel sees it."""
 
-    def __init__(self, model: keras.Model, normalizer: Any, side: int, metadata: str):
+    def __init__(self, model: keras.Model, preprocessing: Preprocessing, metadata: str):
         super().__init__()
-        self._model, self._normalizer, self._side = model, normalizer, side
+        self._model, self._preprocessing = model, preprocessing
         self._variables = [variable.value for variable in model.variables]  # tracked, or they are not saved
         self.metadata = tf.Variable(metadata, trainable=False)
         self.prepared = tf.function(
@@ -56,8 +87,7 @@ class Served(tf.Module):
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, None, None), tf.float32, "image")])
     def serve_float(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        resized = build.resize_in_graph(image[..., None], self._side)
-        return {"probabilities": self._prepared(self._normalizer(resized))}
+        return {"probabilities": self._prepared(self._preprocessing.in_graph(image))}
 
     @tf.function(
         autograph=False,
@@ -70,8 +100,9 @@ class Served(tf.Module):
         return self.serve_float(tf.cast(image, tf.float32) / max_value)
 
 
-def metadata(record: records.Record, normalizer: Any, side: int, channels: int) -> dict[str, Any]:
+def metadata(record: records.Record, preprocessing: Preprocessing, channels: int) -> dict[str, Any]:
     """What a user of the exported model must know; stored beside it and inside it."""
+    height, width = preprocessing.shape
     return {
         "name": f"{record.paper} {record.run}",
         "use": NOT_CLINICAL,
@@ -79,12 +110,12 @@ def metadata(record: records.Record, normalizer: Any, side: int, channels: int) 
         "label_policy": record.label_policy,
         "trained_on": f"{record.dataset} ({record.dataset_kind}), protocol {record.protocol}, budget {record.budget}",
         "starting_weights": record.weights,
-        "normalization": normalizer.describe(),
+        "normalization": preprocessing.normalizer.describe(),
         "input": {
             "what": "one gray crop, dark background, square box round the lesion as in training",
             "serve": "image (B, H, W) uint16 of any size; max_value: the largest value the storage allows, e.g. 4095",
             "serve_float": "image (B, H, W) float32 in [0, 1]",
-            "resize": f"to {side} x {side}: area average where it shrinks, bilinear where it grows",
+            "resize": f"to {height} x {width}: {_RULES[preprocessing.rule]}",
             "channels": channels,
         },
         "output": {"probabilities": "(B, 2) float32, rows sum to 1, columns in the order of class_names"},
@@ -108,11 +139,11 @@ def export(record: records.Record, folder: pathlib.Path) -> pathlib.Path:
         cases.DataError: the run's folder holds no model; `folder` holds something else already, or cannot be written.
         cases.MammoError: the reloaded model does not repeat the probabilities of the model that was saved.
     """
-    model, normalizer, side = load(record)
+    model, preprocessing = load(record)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / METADATA).is_file()):
         raise cases.DataError(folder, "is not empty and holds no exported model; name another folder")
-    text = json.dumps(metadata(record, normalizer, side, model.input_shape[-1]), indent=1)
-    served = Served(in_float32(model), normalizer, side, text)
+    text = json.dumps(metadata(record, preprocessing, model.input_shape[-1]), indent=1)
+    served = Served(in_float32(model), preprocessing, text)
     signatures = {"serve": served.serve, "serve_float": served.serve_float}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -120,27 +151,47 @@ def export(record: records.Record, folder: pathlib.Path) -> pathlib.Path:
         tf.saved_model.save(served, str(folder), signatures)
     except (OSError, tf.errors.OpError) as error:
         raise cases.DataError(folder, f"the model cannot be written: {error}") from None
-    _check(folder, served, side)
+    _check(folder, served, preprocessing)
     return folder
 
 
-def load(record: records.Record) -> tuple[keras.Model, Any, int]:
-    """The model, normalizer and side of a run's folder."""
+def load(record: records.Record) -> tuple[keras.Model, Preprocessing]:
+    """The model of a run's folder and what goes before it.
+
+    Raises:
+        cases.DataError: the folder holds no model, or its preprocessing.json is not a contract.
+    """
     folder = pathlib.Path(record.folder)
     for name in ("model.keras", "preprocessing.json"):
         if not (folder / name).is_file():
             raise cases.DataError(folder, f"holds no {name}: only finished runs that train a net can be exported")
     model = keras.saving.load_model(folder / "model.keras", compile=False)
-    contract = json.loads((folder / "preprocessing.json").read_text())
-    return model, normalize.from_description(contract["normalization"]), contract["side"]
+    return model, read_preprocessing(folder / "preprocessing.json")
 
 
-def _check(folder: pathlib.Path, served: Served, side: int) -> None:
+def read_preprocessing(path: pathlib.Path) -> Preprocessing:
+    """Reads preprocessing.json: `side` is one number or [height, width]; without `resize` it is "area".
+
+    Raises:
+        cases.DataError: a field is missing or unknown.
+    """
+    try:
+        contract = json.loads(path.read_text())
+        side = contract["side"]
+        shape = (side, side) if isinstance(side, int) else (side[0], side[1])
+        rule = resize.named(contract.get("resize", "area"))
+        return Preprocessing(normalize.from_description(contract["normalization"]), shape, rule)
+    except (ValueError, KeyError, TypeError, IndexError, cases.MammoError) as error:
+        raise cases.DataError(path, f"is not the preprocessing of a run: {error!r}") from None
+
+
+def _check(folder: pathlib.Path, served: Served, preprocessing: Preprocessing) -> None:
     """Reloads the SavedModel and compares it with the model that was saved, from both ends."""
     again = tf.saved_model.load(str(folder))
-    image = np.random.default_rng(0).integers(0, 4096, (2, side + 37, 2 * side + 5), dtype=np.uint16)
-    resized = np.stack([build.resize(one / np.float32(4095), side, side) for one in image])[..., None]
-    prepared = np.asarray(served._normalizer(resized))
+    height, width = preprocessing.shape
+    image = np.random.default_rng(0).integers(0, 4096, (2, height + 37, 2 * width + 5), dtype=np.uint16)
+    resized = np.stack([preprocessing.resized(one / np.float32(4095)) for one in image])[..., None]
+    prepared = np.asarray(preprocessing.normalizer(resized))
     expected = served._prepared(tf.constant(prepared)).numpy()
     raw = again.signatures["serve"](image=tf.constant(image), max_value=tf.constant(4095.0))["probabilities"].numpy()
     differences = {

@@ -11,7 +11,8 @@ import collections
 import concurrent.futures
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mammo_tf import cases
 
@@ -58,3 +59,29 @@ def listed(problems: Sequence[cases.Problem], root: str) -> list[dict[str, str]]
 def counted(repairs: Sequence[cases.Repair]) -> dict[str, int]:
     """How often a reader used each of its rules of repair."""
     return dict(sorted(collections.Counter(repair.rule for repair in repairs).items()))
+
+
+def compare_mean(normalizer: Any, known: Mapping[str, float], dataset: cases.Dataset) -> float | None:
+    """Says the mean gray value (0 to 255) that a fitted normalizer takes off, beside the one known of the dataset.
+
+    Args:
+        normalizer: with `describe()`; one that takes off no single mean is passed over.
+        known: dataset name -> the mean of the authors' training images.
+        dataset: a phantom has no mean that it should have; its own is said alone.
+
+    Returns:
+        the mean, or None. A real dataset whose mean is more than a tenth off gets a warning: its gray values were
+        made by other rules than the authors'.
+    """
+    facts = normalizer.describe() if hasattr(normalizer, "describe") else {}
+    if dataset.name not in known or len(facts.get("mean", ())) != 1:
+        return None
+    mean, theirs = 255 * facts["mean"][0], known[dataset.name]
+    said = f"mean gray value of the training images: {mean:.2f} of 255; the authors' {dataset.name} had {theirs:.2f}"
+    if dataset.kind == "phantom":
+        LOG.info("%s (this is the phantom, which need not agree)", said)
+    elif abs(mean - theirs) > 0.1 * theirs:
+        LOG.warning("%s: far off, so its gray values were made by other rules (see --intensity)", said)
+    else:
+        LOG.info("%s", said)
+    return mean

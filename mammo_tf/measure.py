@@ -1,59 +1,155 @@
 """What a fitted method is worth on the reported part, and what the split it was fitted on looks like.
 
-The reported part is predicted once; thresholds come from validation.
+The reported part is predicted once a split; thresholds come from validation. Several splits (folds, subsets) are
+scored apart and averaged; their AUC is never pooled.
 
-    predictions, fields = measure.measure(protocol, parts, fitted, ledger, draws=2000, seed=0)
+    scored = measure.predict(protocol, parts, fitted, ledger)
+    predictions, fields = measure.measure(protocol, [scored], shown, seed=0)
 """
 
 from __future__ import annotations
 
-import functools
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mammo_tf import artifacts, audit, cases
-from mammo_tf.evaluation import intervals, thresholds
+import numpy as np
+
+from mammo_tf import artifacts, audit, cases, records
+from mammo_tf.evaluation import folds, intervals, multiclass, thresholds
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """One split, predicted.
+
+    Attributes:
+        reported, validation: predictions of the part that the table speaks of, and of the validation part.
+        threshold: chosen on validation by the protocol's rule; NaN for more than two classes.
+        train_labels: of the training part, (N,).
+        training: `artifacts.training_facts`.
+        test_reads: how often the labels of the reported part were scored.
+    """
+
+    reported: artifacts.Predictions
+    validation: artifacts.Predictions
+    threshold: float
+    train_labels: np.ndarray
+    training: Mapping[str, float]
+    test_reads: int
+
+
+def predict(protocol: Any, parts: cases.Splits, fitted: Any, ledger: audit.Ledger) -> Scored:
+    """Predicts validation and, once, the reported part; chooses the second threshold on validation alone."""
+    validation = artifacts.Predictions.of(parts.val, fitted(parts.val), parts.fold)
+    reported = validation
+    if protocol.reported != "val":
+        part = getattr(parts, protocol.reported)
+        reported = artifacts.Predictions.of(part, fitted(part), parts.fold)
+    threshold = math.nan
+    if validation.classes == 2:
+        threshold = thresholds.choose_threshold(validation.labels, validation.scores, protocol.threshold)
+    ledger.read("val", getattr(fitted, "val_reads", 0) + 1)  # for the epochs and for the threshold
+    history = list(getattr(fitted, "history", ()))
+    return Scored(
+        reported,
+        validation,
+        threshold,
+        np.array([example.label for example in parts.train]),
+        artifacts.training_facts(history, getattr(fitted, "best_epoch", None)),
+        ledger.read(protocol.reported),
+    )
 
 
 def measure(
-    protocol: Any, parts: cases.Splits, fitted: Any, ledger: audit.Ledger, draws: int, seed: int
+    protocol: Any, scored: Sequence[Scored], shown: artifacts.Shown, seed: int
 ) -> tuple[artifacts.Predictions, dict[str, Any]]:
-    """Predicts the reported part once and scores it; the second threshold comes from validation alone.
+    """Scores the splits of one run.
 
     Returns:
-        the predictions, and the fields of the record that speak of them (`records.Record`: metrics, tuned, threshold,
-        threshold_rule, majority, training, test_reads).
+        the predictions of all splits, and the fields of the record that speak of them (`records.Record`: metrics,
+        validation, tuned, threshold, threshold_rule, majority, training, test_reads).
     """
-    validation = artifacts.Predictions.of(parts.val, fitted(parts.val))
-    reported = getattr(parts, protocol.reported)
-    on_validation = protocol.reported == "val"
-    predictions = validation if on_validation else artifacts.Predictions.of(reported, fitted(reported))
-    threshold = thresholds.choose_threshold(validation.labels, validation.scores, protocol.threshold)
-    score = functools.partial(_score, predictions, draws=draws, seed=seed)
-    train_labels = [example.label for example in parts.train]
-    history = list(getattr(fitted, "history", ()))
-    ledger.read("val", getattr(fitted, "val_reads", 0) + 1)  # for the epochs and for the threshold
-    return predictions, {
-        "metrics": score(threshold=0.5),
-        "tuned": score(threshold=threshold),
-        "threshold": threshold,
+    how = {"draws": shown.draws, "seed": seed}
+    if scored[0].reported.classes > 2:
+        fields = _of_classes(scored[0], shown.class_names, how)
+    elif len(scored) == 1:
+        fields = _of_one(scored[0], how)
+    else:
+        fields = _of_folds(scored, how)
+    return artifacts.Predictions.joined([one.reported for one in scored]), {
+        **fields,
+        "threshold": float(np.mean([one.threshold for one in scored])),
         "threshold_rule": getattr(protocol.threshold, "func", protocol.threshold).__name__,
-        "majority": intervals.majority_row(
-            train_labels, predictions.labels, predictions.patients, draws=draws, seed=seed
-        ),
-        "training": artifacts.training_facts(history, getattr(fitted, "best_epoch", None)),
-        "test_reads": ledger.read(protocol.reported),
+        "training": _mean_facts([one.training for one in scored]),
+        "test_reads": max(one.test_reads for one in scored),
     }
 
 
-def _score(p: artifacts.Predictions, **how: Any) -> dict[str, intervals.Estimate]:
-    return intervals.evaluate(p.labels, p.scores, p.patients, **how)
+def _of_one(one: Scored, how: Mapping[str, Any]) -> dict[str, Any]:
+    p, v = one.reported, one.validation
+    return {
+        "metrics": intervals.evaluate(p.labels, p.scores, p.patients, **how),
+        "validation": intervals.evaluate(v.labels, v.scores, v.patients, **how),
+        "tuned": intervals.evaluate(p.labels, p.scores, p.patients, threshold=one.threshold, **how),
+        "majority": intervals.majority_row(one.train_labels, p.labels, p.patients, **how),
+    }
 
 
-def of_split(protocol: Any, parts: cases.Splits) -> dict[str, Any]:
-    """The fields of the record that speak of the split: reported, sizes, leaks, audit."""
+def _of_folds(scored: Sequence[Scored], how: Mapping[str, Any]) -> dict[str, Any]:
+    reported = [(s.reported.labels, s.reported.scores, s.reported.patients) for s in scored]
+    validation = [(s.validation.labels, s.validation.scores, s.validation.patients) for s in scored]
+    constant = [
+        (labels, np.full(len(labels), s.train_labels.mean()), patients)
+        for s, (labels, _, patients) in zip(scored, reported, strict=True)
+    ]
+    return {
+        "metrics": folds.evaluate(reported, **how),
+        "validation": folds.evaluate(validation, **how),
+        "tuned": folds.evaluate(reported, threshold=[s.threshold for s in scored], **how),
+        "majority": folds.evaluate(constant, **how),
+    }
+
+
+def _of_classes(one: Scored, names: Sequence[str], how: Mapping[str, Any]) -> dict[str, Any]:
+    p, v = one.reported, one.validation
+    return {
+        "metrics": multiclass.evaluate(p.labels, p.probabilities, p.patients, names, **how),
+        "validation": multiclass.evaluate(v.labels, v.probabilities, v.patients, names, **how),
+        "tuned": {},
+        "majority": multiclass.majority(one.train_labels, p.labels, p.patients, names, **how),
+    }
+
+
+def _mean_facts(facts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Facts of one split as they are; of several, their mean, epochs rounded."""
+    if len(facts) == 1 or not all(facts):
+        return dict(facts[0])
+    mean = {name: float(np.mean([one[name] for one in facts])) for name in facts[0]}
+    return {**mean, **{name: round(mean[name]) for name in ("best_epoch", "epochs")}}
+
+
+def of_splits(protocol: Any, splits: Sequence[cases.Splits], sampled: Sequence[cases.Splits]) -> dict[str, Any]:
+    """The fields of the record that speak of the splits: reported, sizes, leaks, audit, split, folds.
+
+    Args:
+        protocol: names the reported part.
+        splits: as dealt.
+        sampled: as learned from, after `Run.sample`; sizes are those of the first one.
+    """
+    first = sampled[0]
+    found = audit.overlap(first)
+    if splits[0].dropped:
+        found["dropped_patients"] = len(splits[0].dropped)
+    patients = [
+        {name: sorted({e.patient_id for e in part}) for name, part in audit.parts_of(s).items()} for s in splits
+    ]
     return {
         "reported": protocol.reported,
-        "sizes": audit.sizes(parts),
-        "leaks": [*parts.leaks, *protocol.leaks],
-        "audit": audit.overlap(parts),
+        "sizes": audit.sizes(first),
+        "leaks": [*splits[0].leaks, *protocol.leaks],
+        "audit": found,
+        "split": records.hash8(patients),
+        "folds": len(splits),
     }

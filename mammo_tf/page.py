@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mammo_tf import artifacts, figures, records, report, tables
+from mammo_tf import artifacts, figures, page_figures, records, report, tables
 
 FIGURES = {
     "curves.png": "accuracy and loss",
@@ -21,7 +21,10 @@ FIGURES = {
     "confusion.png": "confusion matrix",
     "saliency_0.png": "saliency, negatives",
     "saliency_1.png": "saliency, positives",
+    "patches.png": "sampled patches of one training image",
+    "heatmaps.png": "heatmaps of the surest examples",
 }
+_TOO_MANY = 16  # records of one section: more lines in one picture tell nothing
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8881; --warn: #b45309; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1500px; margin: 2rem auto; padding: 0 1.2rem; }
@@ -32,7 +35,7 @@ th, td { padding: .25rem .6rem; text-align: left; border-bottom: 1px solid var(-
 th { position: sticky; top: 0; background: Canvas } .note { font-size: .87em; opacity: .8; max-width: 75rem }
 pre { background: var(--soft); padding: .5rem .8rem; overflow-x: auto } figure { margin: 0 }
 .figures { display: grid; grid-template-columns: repeat(4, 1fr); gap: .8rem; align-items: end }
-.double { grid-column: span 2 }
+.double { grid-column: span 2 } .one img { width: auto; max-width: 100% }
 figcaption { font-size: .85em; opacity: .8 } img { width: 100%; background: #fff; border-radius: 4px }
 """
 
@@ -46,11 +49,22 @@ def write(path: pathlib.Path, experiments: Mapping[str, Any], found: Sequence[re
             body.append(_table(report.paper_table(experiments[key])))
             together = getattr(experiments[key], "TOGETHER", {})
             body += itertools.chain.from_iterable(_section(section, together) for section in sections)
+            body += _figures(experiments[key], found)
     path.write_text(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
         f'content="width=device-width"><title>mammo_tf</title><style>{STYLE}</style></head>'
         f"<body>{''.join(body)}</body></html>\n"
     )
+
+
+def _figures(experiment: Any, found: Sequence[records.Record]) -> Iterable[str]:
+    """The figures that a paper file names, for each kind of data, budget and protocol."""
+    mine = [r for r in found if r.paper == experiment.KEY]
+    for group in page_figures.groups(mine):
+        for title, draw in getattr(experiment, "FIGURES", {}).items():
+            if (figure := draw(group)) is not None:
+                named = html.escape(f"{title}; {group[0].dataset_kind}, {group[0].budget}, {group[0].protocol}")
+                yield f'<h3>{named}</h3><div class="one">{_image(figures.to_png(figure), title)}</div>'
 
 
 def _section(section: report.Section, together: Mapping[str, Sequence[str]]) -> Iterable[str]:
@@ -59,7 +73,7 @@ def _section(section: report.Section, together: Mapping[str, Sequence[str]]) -> 
         yield f'<p class="warn">{html.escape(report.PHANTOM)}</p>'
     yield f"<pre>{html.escape(report.command(section))}</pre>"
     yield from map(_table, section.tables)
-    everything = {"all runs": [r.run for r in section.records]}
+    everything = {} if len(section.records) > _TOO_MANY else {"all runs": [r.run for r in section.records]}
     for title, names in {**together, **everything}.items():
         yield from _comparison(title, [r for r in section.records if r.run in names])
     for record in section.records:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 import pathlib
 import shutil
 import types
@@ -28,22 +29,46 @@ def costs(runs: Sequence[run.Run], module: types.ModuleType) -> list[dict[str, A
     rows = []
     for one in runs:
         row: dict[str, Any] = {"run": one.name, "protocol": one.protocol.name, "reported": one.protocol.reported}
+        row["paper"] = "not in the paper" if one.extra else _numbers(one.published)
         for name, budget in module.BUDGETS.items():
             method = one.method(budget)
             epochs = sum(stage.epochs for stage in getattr(method, "stages", ()))
             row[f"{name}: epochs"] = epochs
-            row[f"{name}: side"] = getattr(getattr(method, "pipeline", None), "side", None)
+            row[f"{name}: side"] = _side(method)
             row[f"{name}: seconds"] = measured.get((one.name, one.protocol.name, name))
         rows.append(row)
     return rows
+
+
+def _side(method: Any) -> int | str | None:
+    """Of the net's input: one number, "1152x896" (height x width), or None where there is no pipeline."""
+    side = getattr(getattr(method, "pipeline", None), "side", None)
+    return "x".join(map(str, side)) if isinstance(side, tuple) else side
+
+
+def _numbers(published: Mapping[str, Any]) -> str:
+    """The paper's numbers of a row in one cell."""
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in published.items() if value is not None)
+
+
+def listing(runs: Sequence[run.Run], module: types.ModuleType) -> str:
+    """What `--list` prints: the paper's rows with their numbers and costs, then those that the paper has not."""
+    paper = [one for one in runs if not one.extra]
+    extra = [one for one in runs if one.extra]
+    said = [f"{len({one.name for one in paper})} rows of the paper, with its numbers:"]
+    said += [text(costs(paper, module))] if paper else []
+    if extra:
+        said += ["", f"{len({one.name for one in extra})} rows that the paper has not:", text(costs(extra, module))]
+    return "\n".join(said)
 
 
 def _measured_seconds(module: types.ModuleType) -> dict[tuple[str, str, str], float]:
     """(run, protocol, budget) -> seconds, on the phantom of the paper's first dataset."""
     folder = pathlib.Path("results") / module.KEY
     found = records.load(folder) if folder.is_dir() else []
-    kind = (module.DATASETS[0].NAME, "phantom")
-    return {(r.run, r.protocol, r.budget): r.seconds for r in found if (r.dataset, r.dataset_kind) == kind}
+    usual = {one.name: (one.dataset or module.DATASETS[0]).NAME for one in module.RUNS}
+    kept = [r for r in found if r.dataset_kind == "phantom" and r.dataset == usual.get(r.run)]
+    return {(r.run, r.protocol, r.budget): r.seconds for r in kept}
 
 
 def estimate(runs: Sequence[run.Run], module: types.ModuleType, options: Any) -> list[dict[str, Any]]:
@@ -59,7 +84,10 @@ def estimate(runs: Sequence[run.Run], module: types.ModuleType, options: Any) ->
     rows, steps_timed = [], {}
     for one in runs:
         method = one.method(budget)
-        batch, size = method.pipeline.batch, module.PAPER_TRAIN_SIZES[one.protocol.name]
+        method = getattr(method, "inner", method)
+        if not getattr(method, "stages", ()):  # nothing is trained by steps
+            continue
+        batch, size = method.pipeline.batch, _train_size(one, module)
         if one.name not in steps_timed:  # both protocols train the same net
             steps_timed[one.name] = training.time_step(method, options.seed)
         seconds = steps_timed[one.name]
@@ -72,12 +100,19 @@ def estimate(runs: Sequence[run.Run], module: types.ModuleType, options: Any) ->
                 "steps": steps,
                 "hours": round(seconds * steps / 3600, 1),
                 "peak memory so far, GB": round(machine.peak_mb() / 1e3, 1),
-                "images in memory, GB": round(size * method.pipeline.side**2 * 2 / 1e9, 2),
+                "images in memory, GB": round(size * math.prod(method.pipeline.shape) * 2 / 1e9, 2),
                 "phantom on disk, GB": round(_phantom_gb(budget.phantom), 1),
                 "free disk, GB": round(_free_gb(cache.folder()), 1),
             }
         )
     return rows
+
+
+def _train_size(one: run.Run, module: types.ModuleType) -> int:
+    """Training examples of a run on the paper's data, as the paper file says."""
+    if hasattr(module, "paper_train_size"):
+        return module.paper_train_size(one)
+    return module.PAPER_TRAIN_SIZES[one.protocol.name]
 
 
 def _phantom_gb(spec: phantom.PhantomSpec) -> float:

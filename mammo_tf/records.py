@@ -51,6 +51,10 @@ class Record:
         problems: files or rows left out, with reasons.
         repairs: rule -> how many files or rows the reader mended by it.
         intensity: how DICOM values became gray values.
+        validation: the metrics on the validation part at threshold 0.5.
+        needs: hashes of the runs that this one started from, by name.
+        split: hash of the patients of each part; runs of one split carry the same.
+        folds: number of splits that the metrics are averaged over.
         seconds, memory_mb (peak of the process so far), versions, hardware, commit, created: of this very run; not
             part of what a seed repeats.
     """
@@ -90,6 +94,10 @@ class Record:
     hardware: str
     commit: str
     created: str
+    validation: Mapping[str, intervals.Estimate] = dataclasses.field(default_factory=dict)
+    needs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    split: str = ""
+    folds: int = 1
     folder: str = ""
 
     @property
@@ -103,7 +111,8 @@ class Record:
         return {key: value for key, value in as_json(self).items() if key not in VOLATILE}
 
 
-_ESTIMATES = ("metrics", "tuned", "majority", "claims")
+_ESTIMATES = ("metrics", "tuned", "majority", "claims", "validation")
+_LATER = {"validation": {}, "needs": {}, "split": "", "folds": 1, "folder": ""}  # absent from older records
 
 
 def label(run: str, protocol: str, dataset: cases.Dataset, budget: str, seed: int) -> str:
@@ -137,11 +146,11 @@ def from_json(values: Mapping[str, Any], source: Any = "record") -> Record:
         cases.DataError: a field is missing or unknown.
     """
     names = {f.name for f in dataclasses.fields(Record)}
-    if missing := sorted(names - {"folder"} - set(values)):
+    if missing := sorted(names - set(_LATER) - set(values)):
         raise cases.DataError(source, f"not a record: no field {', '.join(missing)}")
     if unknown := sorted(set(values) - names):
         raise cases.DataError(source, f"not a record of this version: unknown field {', '.join(unknown)}")
-    values = dict(values)
+    values = {**_LATER, **values}
     for name in _ESTIMATES:
         values[name] = {key: intervals.Estimate.from_dict(fields) for key, fields in values[name].items()}
     return Record(**values)

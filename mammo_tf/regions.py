@@ -1,6 +1,7 @@
-"""Where a lesion lies in its view: a mask, a disc, a polygon, or one of them seen through a window.
+"""Where a lesion lies in its view: a mask, a disc, a polygon, or one of them seen through a window or resized.
 
-x is the column, y the row, (0, 0) the top left pixel.
+x is the column, y the row, (0, 0) the top left pixel. Such views (`cases.View.window`, `resized`) find their
+loaders here too.
 
     regions.CircleRegion(x=10, y=20, radius=5).bounds()       # (15, 5, 26, 16)
 """
@@ -18,6 +19,8 @@ import numpy as np
 from mammo_tf.errors import DataError
 
 ALGORITHM_VERSION = 1
+FULL = 65535  # white in a resized view
+_ROUNDING = 1e-4  # of float32 sums over a film
 _FRACTION_BITS = 8  # cv2 draws with fixed-point coordinates
 _FARTHEST = 2**20  # so that they stay well within 32 bits
 
@@ -42,7 +45,10 @@ class MaskRegion:
     path: str = ""
 
     def bounds(self) -> tuple[int, int, int, int]:
-        mask = self.load()
+        return self.box_of(self.load())
+
+    def box_of(self, mask: np.ndarray) -> tuple[int, int, int, int]:
+        """`bounds` of the mask that `load` has returned."""
         if not mask.any():
             raise DataError(self.path or "mask", "the mask is empty: no pixel is set")
         return box(mask)
@@ -125,8 +131,82 @@ class WindowRegion:
         return top - self.top, left - self.left, bottom - self.top, right - self.left
 
     def mask(self, shape: tuple[int, int]) -> np.ndarray:
-        whole = self.region.mask(self.view.pixels().shape)
+        whole = self.region.mask(self.view.shape)
         return cut(whole, self.top, self.left, shape[0], shape[1])
+
+
+@dataclasses.dataclass(frozen=True)
+class ScaledRegion:
+    """A region stretched with its view, a `cases.View`, to (height, width) pixels (`View.resized`).
+
+    A mask knows the size of its image; for the other regions the view is decoded, once (`View.shape`).
+    """
+
+    region: Region
+    view: Any
+    height: int
+    width: int
+
+    def bounds(self) -> tuple[int, int, int, int]:
+        """The scaled box, grown to whole pixels; it holds the mask."""
+        if isinstance(self.region, MaskRegion):
+            mask = self.region.load()
+            shape, (top, left, bottom, right) = mask.shape, self.region.box_of(mask)
+        else:
+            shape, (top, left, bottom, right) = self.view.shape, self.region.bounds()
+        rows, columns = self.height / shape[0], self.width / shape[1]
+        first, last = (top * rows, left * columns), (bottom * rows, right * columns)
+        return *map(math.floor, first), *map(math.ceil, last)
+
+    def mask(self, shape: tuple[int, int]) -> np.ndarray:
+        """The pixels of which the region covers at least half; those it covers most where there is none."""
+        if tuple(shape) != (self.height, self.width):
+            raise DataError(
+                self.view.path or self.view.id,
+                f"a region resized to {(self.height, self.width)} has no mask of {tuple(shape)} (rows, columns)",
+            )
+        return scaled(self._whole(), self.height, self.width)
+
+    def _whole(self) -> np.ndarray:
+        return self.region.load() if isinstance(self.region, MaskRegion) else self.region.mask(self.view.shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowLoader:
+    """Loads a box of a view, a `cases.View`; views cut from one image share `view`."""
+
+    view: Any
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def __call__(self) -> np.ndarray:
+        return cut(self.view.pixels(), self.top, self.left, self.height, self.width)
+
+
+@dataclasses.dataclass(frozen=True)
+class ResizedLoader:
+    """Loads a view, a `cases.View`, resized to (height, width) uint16; `FULL` stands for its max_value."""
+
+    view: Any
+    height: int
+    width: int
+    resize: Callable[[np.ndarray, int, int], np.ndarray]
+
+    def __call__(self) -> np.ndarray:
+        pixels, largest = self.view.pixels(), self.view.max_value
+        if pixels.max() > largest:
+            raise DataError(self.view.path or self.view.id, f"holds {pixels.max()}, above max_value {largest}")
+        image = self.resize(pixels.astype(np.float32) / largest, self.height, self.width)
+        return np.rint(np.clip(image, 0.0, 1.0) * FULL).astype(np.uint16)
+
+    def spacing_mm(self) -> float | None:
+        """The side of a pixel, or None where it is unknown or no longer square (by more than 1 %)."""
+        if self.view.spacing_mm is None:
+            return None
+        rows, columns = self.view.shape[0] / self.height, self.view.shape[1] / self.width
+        return self.view.spacing_mm * math.sqrt(rows * columns) if math.isclose(rows, columns, rel_tol=0.01) else None
 
 
 def box(mask: np.ndarray) -> tuple[int, int, int, int]:
@@ -156,3 +236,36 @@ def cut(image: np.ndarray, top: int, left: int, height: int, width: int) -> np.n
     if row0 < row1 and column0 < column1:
         out[row0 - top : row1 - top, column0 - left : column1 - left] = image[row0:row1, column0:column1]
     return out
+
+
+def scaled(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A mask (H, W) stretched to bool (height, width): what it covers by half, or, where that is nothing, by most.
+
+    >>> scaled(np.array([[1, 1, 0, 0], [1, 0, 0, 0]], bool), 1, 2).tolist()
+    [[True, False]]
+    """
+    out = np.zeros((height, width), bool)
+    if not mask.any():
+        return out
+    top, left, bottom, right = box(mask)  # a large film's lesion is a small part of it
+    rows, first = _covered(mask[top:bottom, left:right].astype(np.float32), top, mask.shape[0], height)
+    columns, start = _covered(np.ascontiguousarray(rows.T), left, mask.shape[1], width)
+    cover = columns.T
+    out[first : first + len(rows), start : start + len(columns)] = cover >= min(0.5, float(cover.max())) - _ROUNDING
+    return out
+
+
+def _covered(values: np.ndarray, offset: int, length: int, size: int) -> tuple[np.ndarray, int]:
+    """Means over `size` equal cells along an axis of `length` rows, of which `values` (n, W) start at `offset`.
+
+    Returns:
+        Means (m, W) of the cells that the rows reach into, and the first of these cells.
+    """
+    step = length / size
+    first, last = math.floor(offset / step), min(size, math.ceil((offset + len(values)) / step))
+    edges = np.clip(np.arange(first, last + 1) * step - offset, 0, len(values))
+    sums = np.vstack([np.zeros_like(values[:1]), np.cumsum(values, axis=0), np.zeros_like(values[:1])])
+    sums[-1] = sums[-2]
+    whole = edges.astype(int)
+    share = (edges - whole).astype(np.float32)[:, None]
+    return np.diff(sums[whole] + share * (sums[whole + 1] - sums[whole]), axis=0) / np.float32(step), first

@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mammo_tf import cases, records, tables
+from mammo_tf import cases, pairs, records, tables
 from mammo_tf.evaluation import intervals
 from mammo_tf.tables import Table, number, with_interval
 
@@ -44,7 +44,8 @@ def paper_table(experiment: Any) -> Table:
     rows: dict[str, Sequence[str]] = {}
     keys = list(dict.fromkeys(key for run in experiment.RUNS for key in run.published))
     for run in experiment.RUNS:
-        rows[run.name] = [run.name, *(number(run.published.get(key)) for key in keys)]
+        if run.published:
+            rows[run.name] = [run.name, *(number(run.published.get(key)) for key in keys)]
     return Table("The paper's numbers", ["run", *(key.replace("_", " ") for key in keys)], list(rows.values()))
 
 
@@ -69,7 +70,7 @@ def _measured_row(record: records.Record, seeds: Sequence[records.Record]) -> li
         f"{size['examples']} ({size['patients']})",
         with_interval(m["accuracy"]),
         number(t.get("train_accuracy")),
-        *(with_interval(m[name]) for name in ("precision", "recall", "f1", "auc", "log_loss")),
+        *(with_interval(m.get(name)) for name in ("precision", "recall", "f1", "auc", "log_loss")),
         f"{t['best_epoch']} of {t['epochs']}" if t else "n/a",
         between(seeds),
     ]
@@ -84,9 +85,15 @@ def between(seeds: Sequence[records.Record]) -> str:
 
 def _majority_rows(group: Sequence[records.Record]) -> list[list[str]]:
     rows = []
-    for record in {r.protocol: r for r in reversed(group)}.values():
+    for record in {(r.protocol, len(r.class_names)): r for r in reversed(group)}.values():
         m, size = record.majority, record.sizes[record.reported]
-        row = ["(majority class)", record.protocol, record.reported, f"{size['examples']} ({size['patients']})"]
+        several = f" of {len(record.class_names)}" if len(record.class_names) > 2 else ""
+        row = [
+            f"(majority class{several})",
+            record.protocol,
+            record.reported,
+            f"{size['examples']} ({size['patients']})",
+        ]
         row += [
             with_interval(m.get("accuracy")),
             "",
@@ -164,36 +171,25 @@ def _gap_row(published: records.Record, honest: records.Record) -> list[str]:
     return [
         gap("accuracy"),
         gap("auc"),
-        number(t["val_accuracy"] - t["last_val_accuracy"]) if t else "n/a",
+        number(t["val_accuracy"] - t["last_val_accuracy"]) if t and published.reported == "val" else "n/a",
         number(h["val_accuracy"] - honest.metrics["accuracy"].value) if h else "n/a",
         number(share.get("roi_share")),
         number(share.get("patient_share")),
     ]
 
 
-def operating_table(group: Sequence[records.Record]) -> Table | None:
-    """The honest runs at the threshold that validation chose."""
-    rows = []
-    for r in group:
-        if not r.leaks:
-            found = [with_interval(r.tuned[n]) for n in ("recall", "specificity", "balanced_accuracy", "accuracy")]
-            rows.append([r.run, r.protocol, number(r.seed), r.threshold_rule, number(r.threshold), *found])
-    columns = ["run", "protocol", "seed", "rule", "threshold", "recall", "specificity", "balanced accuracy"]
-    return Table("At the threshold chosen on validation", [*columns, "accuracy"], rows) if rows else None
-
-
 def claims_table(group: Sequence[records.Record]) -> Table | None:
     """What else the paper claims: how soon a net converges, where its saliency lies."""
-    rows = []
+    rows, names = [], ("saliency_rim_share", "uniform_rim_share", "saliency_rim_gain")
+    saliency = any(name in r.claims for r in group for name in names)
     for r in group:
-        if not r.training and not r.claims:
-            continue
-        t, c = r.training, r.claims
-        soon = f"{number(t.get('epochs_to_95'))} of {number(t.get('epochs'))}"
-        share = [with_interval(c.get(n)) for n in ("saliency_rim_share", "uniform_rim_share", "saliency_rim_gain")]
-        rows.append([r.run, r.protocol, number(r.seed), soon, *share])
-    columns = ["run", "protocol", "seed", "epochs to 95 % of the best", "saliency in the rim band", "a uniform map"]
-    return Table("Other claims, measured", [*columns, "gain over uniform"], rows) if rows else None
+        if r.training or any(name in r.claims for name in names):
+            soon = f"{number(r.training.get('epochs_to_95'))} of {number(r.training.get('epochs'))}"
+            share = [with_interval(r.claims.get(name)) for name in names] if saliency else []
+            rows.append([r.run, r.protocol, number(r.seed), soon, *share])
+    columns = ["run", "protocol", "seed", "epochs to 95 % of the best"]
+    columns += ["saliency in the rim band", "a uniform map", "gain over uniform"] if saliency else []
+    return Table("Other claims, measured", columns, rows) if rows else None
 
 
 def difference_table(experiment: Any, group: Sequence[records.Record]) -> Table | None:
@@ -232,7 +228,8 @@ def sections(experiment: Any, found: Iterable[records.Record]) -> list[Section]:
     out = []
     for (kind, dataset, budget), same in itertools.groupby(mine, key=lambda r: (r.dataset_kind, r.dataset, r.budget)):
         group = list(same)
-        shown = [measured_table(group), gap_table(group), operating_table(group), claims_table(group)]
+        shown = [measured_table(group), pairs.comparisons_table(experiment, group), pairs.classes_table(group)]
+        shown += [pairs.flips_table(group), gap_table(group), pairs.operating_table(group), claims_table(group)]
         shown.append(difference_table(experiment, group))
         kind_text = "phantom in the layout of" if kind == "phantom" else "real"
         title = f"{experiment.KEY}: {kind_text} {dataset}, budget {budget}"

@@ -8,158 +8,72 @@ Whatever can be fitted is a `Method`; a paper is a tuple of `Run`s (`experiments
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
+import os
 import pathlib
 import time
-import types
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
-
-from mammo_tf import artifacts, audit, cases, datasets, describe, intake, labels, machine, measure, records
-from mammo_tf.datasets import phantom
-from mammo_tf.evaluation import thresholds
+from mammo_tf import artifacts, audit, cases, intake, machine, measure, records
+from mammo_tf.rows import (  # noqa: F401 - the values of a paper file, under one name
+    AtBudget,
+    Budget,
+    Method,
+    Rules,
+    Run,
+    Selection,
+    Settings,
+    for_standin,
+    identity,
+    module_of,
+    open_data,
+    weights_file,
+    weights_name,
+)
 
 LOG = logging.getLogger("mammo_tf")
-
-
-class Method(Protocol):
-    """Whatever can be fitted.
-
-    `fit` returns `predict(examples) -> (N, C) float32 probabilities, C >= 2`. The returned object may also carry
-    `model`, `normalizer`, `history`, `best_epoch`, `val_reads`, `problems` and `save(folder)`, as
-    `training.method.Fitted` does; what it lacks is left out of the run's folder.
-    """
-
-    def fit(
-        self, train: Sequence[cases.Example], val: Sequence[cases.Example], context: cases.Context, /
-    ) -> Callable[[Sequence[cases.Example]], np.ndarray]: ...
+NEEDS_FILE = "needs.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class Budget:
-    """How much a run may cost; a paper file adds its own columns (image side, widths, epochs)."""
-
-    name: str
-    phantom: phantom.PhantomSpec
-    draws: int = 2000
-
-
-@dataclasses.dataclass(frozen=True)
-class Rules:
-    """A named protocol: which part is reported, and what it lets leak.
+class Done:
+    """One fitted split, as the hooks of `Run.after` see it.
 
     Attributes:
-        name: "as_published" or "honest".
-        reported: "val" or "test", the part that the table speaks of.
-        leaks: the protocol's flaws in words, beside those of its split.
-        threshold: rule of `evaluation.thresholds` that chooses the second operating point on validation.
+        folder: where its files go.
+        fitted: what `Method.fit` returned.
+        parts: the split that it was fitted on (after `Run.sample`).
+        predictions: of the reported part.
+        inputs: folders of what the run needed, by name.
+        shown: what a figure says of the run.
+        ledger: counts how often labels are scored.
+        reported: name of the part.
+        budget: of the run.
     """
 
-    name: str
+    folder: pathlib.Path
+    fitted: Any
+    parts: cases.Splits
+    predictions: artifacts.Predictions
+    inputs: Mapping[str, pathlib.Path]
+    shown: artifacts.Shown
+    ledger: audit.Ledger
     reported: str
-    leaks: tuple[str, ...] = ()
-    threshold: Callable[..., float] = thresholds.youden
-
-
-Selection = tuple[Sequence[cases.Example], Sequence[cases.Problem]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """One row of a paper's table under one protocol.
-
-    Attributes:
-        paper: key of the paper file.
-        name: the row, as `--only` takes it.
-        method: budget -> Method.
-        data: (dataset, budget) -> (examples, problems).
-        split: (examples, seed) -> Splits.
-        protocol: the rules it is run and reported under.
-        policy: dataset name -> label policy.
-        needs: runs trained before this one; their folders come as `Context.inputs`.
-        standin: what `--weights phantom` means here: a run on another phantom whose net is the starting point.
-        pretrained: the way to the weights that `--weights imagenet` means, or None where a run starts from scratch.
-        spec: budget -> the phantom of this run, where it is not the budget's own.
-        published: the paper's numbers for this row, by metric; not part of the hash.
-    """
-
-    paper: str
-    name: str
-    method: Callable[[Any], Method]
-    data: Callable[[cases.Dataset, Any], Selection]
-    split: Callable[..., cases.Splits]
-    protocol: Rules
-    policy: Callable[[str], labels.LabelPolicy]
-    needs: tuple[Run, ...] = ()
-    standin: Run | None = None
-    pretrained: Callable[[], pathlib.Path] | None = None
-    spec: Callable[[Any], phantom.PhantomSpec] | None = None
-    published: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What the command line decides.
-
-    Attributes:
-        budget: one of the paper file's.
-        dataset: the format module.
-        root: its folder; None stands for the phantom.
-        seed: 0 to 2^32 - 1.
-        out: where the runs' folders go.
-        weights: "imagenet", "phantom" or a file; for runs that start from pre-trained weights.
-        precision: "auto", "float32", "bfloat16" or "float16".
-        resume: keep what is there: a finished run is returned, a stopped one goes on from its checkpoint.
-        strict: stop at the first unreadable file.
-        intensity: how DICOM values become gray values (`datasets.dicom`): "raw", "voi" or "minmax".
-    """
-
     budget: Any
-    dataset: types.ModuleType
-    root: pathlib.Path | None = None
-    seed: int = 0
-    out: pathlib.Path = pathlib.Path("runs")
-    weights: str | None = None
-    precision: str = "auto"
-    resume: bool = False
-    strict: bool = False
-    intensity: str = "raw"
 
 
-def identity(run: Run, settings: Settings, fingerprint: str) -> str:
-    """Eight digits for everything that decides the numbers; the budget counts after scaling.
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """A run with everything that its splits share."""
 
-    Counted are the run's description, the dataset's fingerprint, the settings, the hashes of what it needs, and the
-    ALGORITHM_VERSION of every module that the paper file or this one imports, directly or not.
-    """
-    needs = [identity(need, settings, fingerprint) for need in run.needs]
-    standin = run.standin if settings.weights == "phantom" else None
-    decided = {
-        "name": run.name,
-        "method": run.method(settings.budget),
-        "data": run.data,
-        "split": run.split,
-        "protocol": run.protocol,
-        "policy": run.policy(settings.dataset.NAME),
-        "versions": describe.versions([__name__, *map(_module, (run.method, run.data, run.split))]),
-        "budget": settings.budget,
-        "dataset": fingerprint,
-        "seed": settings.seed,
-        "weights": _weights_digest(run, settings),
-        "precision": settings.precision,
-        "spec": run.spec and run.spec(settings.budget),
-        "standin": standin and identity(standin, _for_standin(settings), "phantom"),
-    }
-    return records.hash8(decided, needs)
-
-
-def _module(call: Any) -> str:
-    """The module of a function, a partial of one, or a callable value."""
-    call = getattr(call, "func", call)
-    return call.__module__ if hasattr(call, "__qualname__") else type(call).__module__
+    run: Run
+    settings: Settings
+    dataset: cases.Dataset
+    folder: pathlib.Path
+    shown: artifacts.Shown
+    weights: pathlib.Path | None
+    single: bool
 
 
 def execute(run: Run, settings: Settings) -> records.Record:
@@ -179,82 +93,130 @@ def execute(run: Run, settings: Settings) -> records.Record:
         return records.load(folder / "record.json")[0]
     examples, problems = intake.readable(*run.data(dataset, settings.budget), strict=settings.strict)
     intake.say("cut", problems)
-    parts = run.split(examples, settings.seed)
-    audit.refuse_empty(parts, run.protocol.reported)
-    inputs, weights = _inputs(run, settings, parts, dataset)
-    shown = _shown(run, settings, dataset)
+    splits = run.splits(examples, settings.budget, settings.seed)
+    for parts in splits:
+        audit.refuse_empty(parts, run.protocol.reported)
+    before = time.perf_counter()
+    needs = {n.name: execute(n, dataclasses.replace(settings, resume=True)) for n in run.needed(settings.budget)}
+    weights = _weights(run, settings)
+    started += time.perf_counter() - before  # what others need is their own cost
+    inputs = [_inputs(needs, dataset, parts) for parts in splits]
+    if not settings.resume:
+        artifacts.empty(folder)
+    beside = {name: os.path.relpath(record.folder, folder) for name, record in needs.items()}
+    records.write_json(beside, folder / NEEDS_FILE)
+    job = _Job(run, settings, dataset, folder, _shown(run, settings, dataset), weights, len(splits) == 1)
+    LOG.info(
+        "%s (%s) on %s, %s: %s", run.name, run.protocol.name, dataset.name, dataset.kind, audit.in_words(splits[0])
+    )
+    fits = [_fit(job, parts, given) for parts, given in zip(splits, inputs, strict=True)]
+    return _record(job, splits, fits, _Told(digest, started, problems, needs))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fit:
+    """One fitted split: the method's result, what was learned from, what was predicted, claims, files left out."""
+
+    fitted: Any
+    parts: cases.Splits
+    scored: measure.Scored
+    claims: Mapping[str, Any]
+    problems: tuple[cases.Problem, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Told:
+    """What a record says that no fit knows."""
+
+    digest: str
+    started: float
+    problems: Sequence[cases.Problem]
+    needs: Mapping[str, records.Record]
+
+
+def _fit(job: _Job, parts: cases.Splits, inputs: Mapping[str, pathlib.Path]) -> _Fit:
+    """Fits and predicts one split; its files go to the run's folder, or to `fold<k>` below it."""
+    run, settings = job.run, job.settings
+    folder = job.folder if job.single else artifacts.make_folder(job.folder / f"fold{parts.fold}")
+    sampled, problems = run.sample(parts, settings.budget, settings.seed) if run.sample else (parts, ())
+    intake.say("sampled", problems)
     context = cases.Context(
         seed=settings.seed,
         budget=settings.budget.name,
         folder=folder,
         precision=settings.precision,
-        weights=weights,
+        weights=job.weights,
         resume=settings.resume,
         inputs=inputs,
-        dataset_kind=dataset.kind,
+        dataset_kind=job.dataset.kind,
         strict=settings.strict,
-        draw=artifacts.drawings(shown),
+        draw=artifacts.drawings(job.shown),
     )
-    LOG.info("%s (%s) on %s, %s: %s", run.name, run.protocol.name, dataset.name, dataset.kind, audit.in_words(parts))
-    if not settings.resume:
-        artifacts.empty(folder)
-    fitted = run.method(settings.budget).fit(parts.train, parts.val, context)
+    fitted = run.method(settings.budget).fit(sampled.train, sampled.val, context)
+    intake.compare_mean(getattr(fitted, "normalizer", None), run.known_means, job.dataset)
     ledger = audit.Ledger(folder / "reads.json")
-    predictions, measured = measure.measure(run.protocol, parts, fitted, ledger, settings.budget.draws, settings.seed)
-    claims = artifacts.write(folder, fitted, predictions, shown)
+    scored = measure.predict(run.protocol, sampled, fitted, ledger)
     audit.write_patients(folder, parts)
-    record = records.Record(
-        **_facts(run, settings, dataset, fitted),
-        hash=digest,
-        **measure.of_split(run.protocol, parts),
-        **measured,
-        problems=intake.listed((*dataset.problems, *problems, *getattr(fitted, "problems", ())), dataset.root),
-        claims=claims,
-        **machine.circumstances(started, getattr(fitted, "device", None)),
-        folder=str(folder),
+    artifacts.write_fitted(folder, fitted, job.shown)
+    done = Done(
+        folder, fitted, sampled, scored.reported, inputs, job.shown, ledger, run.protocol.reported, settings.budget
     )
-    records.save(dataclasses.replace(record, folder=""), folder / "record.json")
+    hooks = (_saliency,) if run.after is None else run.after
+    claims = {name: claim for hook in hooks for name, claim in hook(done).items()}
+    scored = dataclasses.replace(scored, test_reads=ledger.count(run.protocol.reported))
+    return _Fit(fitted, sampled, scored, claims, (*problems, *getattr(fitted, "problems", ())))
+
+
+def _saliency(done: Done) -> dict[str, Any]:
+    return artifacts.saliency(done.folder, done.fitted, done.predictions, done.shown)
+
+
+def _record(job: _Job, splits: Sequence[cases.Splits], fits: Sequence[_Fit], told: _Told) -> records.Record:
+    """Measures the fits together, writes predictions and figures, and keeps the record."""
+    run, settings, dataset = job.run, job.settings, job.dataset
+    predictions, measured = measure.measure(run.protocol, [fit.scored for fit in fits], job.shown, settings.seed)
+    artifacts.write_predictions(job.folder / "predictions.csv", predictions)
+    artifacts.draw_predictions(job.folder, predictions, measured["metrics"], job.shown)
+    left_out = [problem for fit in fits for problem in fit.problems]
+    record = records.Record(
+        **_facts(run, settings, dataset, fits[0].fitted),
+        hash=told.digest,
+        **measure.of_splits(run.protocol, splits, [fit.parts for fit in fits]),
+        **measured,
+        needs={name: record.hash for name, record in told.needs.items()},
+        problems=intake.listed((*dataset.problems, *told.problems, *left_out), dataset.root),
+        claims=fits[0].claims,
+        **machine.circumstances(told.started, getattr(fits[0].fitted, "device", None)),
+        folder=str(job.folder),
+    )
+    records.save(dataclasses.replace(record, folder=""), job.folder / "record.json")
     LOG.info("%s: %s", run.name, artifacts.summary(record))
     return record
 
 
-def open_data(run: Run, settings: Settings) -> cases.Dataset:
-    """The dataset of a run: the folder given, or the budget's phantom where none is."""
-    budget, how = settings.budget, {"strict": settings.strict, "intensity": settings.intensity}
-    spec, root = (run.spec(budget), None) if run.spec else (budget.phantom, settings.root)
-    return datasets.open_dataset(settings.dataset, root, spec=spec, **how)
-
-
 def _inputs(
-    run: Run, settings: Settings, parts: cases.Splits, dataset: cases.Dataset
-) -> tuple[dict[str, pathlib.Path], pathlib.Path | None]:
-    """Folders of what the run needs, and the file of its pre-trained weights."""
-    inputs = {}
-    for need in run.needs:
-        record = execute(need, dataclasses.replace(settings, resume=True))
-        audit.refuse_shared_patients(pathlib.Path(record.folder), record.fingerprint, parts, dataset.fingerprint)
-        inputs[need.name] = pathlib.Path(record.folder)
-    return inputs, _weights(run, settings)
+    needs: Mapping[str, records.Record], dataset: cases.Dataset, parts: cases.Splits
+) -> dict[str, pathlib.Path]:
+    """Folders of what a split needs: of the same fold where a need has several.
 
-
-def _for_standin(settings: Settings) -> Settings:
-    """One stand-in serves every seed and run; it is trained once."""
-    return dataclasses.replace(settings, resume=True, weights=None, seed=0)
+    Raises:
+        cases.MammoError: a need has learned from patients whom this split validates or tests on.
+    """
+    folders = {}
+    for name, record in needs.items():
+        whole = pathlib.Path(record.folder)
+        fold = whole / f"fold{parts.fold}"
+        folders[name] = fold if fold.is_dir() else whole
+        audit.refuse_shared_patients(folders[name], record.fingerprint, parts, dataset.fingerprint)
+    return folders
 
 
 def _weights(run: Run, settings: Settings) -> pathlib.Path | None:
     """The file of the pre-trained weights that the run starts from, made or fetched where it must be."""
-    if run.pretrained is None:
-        return None
-    if settings.weights == "phantom":
-        record = execute(run.standin, _for_standin(settings))
+    if run.pretrained is not None and settings.weights == "phantom":
+        record = execute(run.standin, for_standin(settings))
         return pathlib.Path(record.folder) / "model.keras"
-    if settings.weights in (None, "imagenet"):
-        return run.pretrained()
-    path = pathlib.Path(settings.weights)
-    if not path.is_file():
-        raise cases.DataError(path, "--weights names no file (and is neither imagenet nor phantom)")
-    return path
+    return weights_file(run, settings)
 
 
 def _facts(run: Run, settings: Settings, dataset: cases.Dataset, fitted: Any) -> dict[str, Any]:
@@ -271,30 +233,16 @@ def _facts(run: Run, settings: Settings, dataset: cases.Dataset, fitted: Any) ->
         "intensity": settings.intensity,
         "repairs": intake.counted(dataset.repairs),
         "label_policy": policy.name,
-        "class_names": list(policy.class_names),
+        "class_names": list(run.classes or policy.class_names),
         "budget": settings.budget.name,
         "seed": settings.seed,
-        "weights": _weights_name(run, settings),
+        "weights": weights_name(run, settings),
         "precision": getattr(fitted, "precision", "not stated"),
         "selection": getattr(select, "__name__", "none"),
     }
 
 
-def _weights_name(run: Run, settings: Settings) -> str:
-    if run.pretrained is None:
-        return "scratch"
-    names = {"phantom": "phantom_standin", None: "imagenet", "imagenet": "imagenet"}
-    return names.get(settings.weights) or pathlib.Path(settings.weights).name
-
-
-def _weights_digest(run: Run, settings: Settings) -> str | None:
-    """The source of pre-trained weights: a file counts by its content, not by its name."""
-    if run.pretrained is None or settings.weights == "phantom":
-        return None
-    return hashlib.sha256(_weights(run, settings).read_bytes()).hexdigest()[:16]
-
-
 def _shown(run: Run, settings: Settings, dataset: cases.Dataset) -> artifacts.Shown:
     kind = "phantom, not patients" if dataset.kind == "phantom" else "real data"
     note = f"{run.name}, {run.protocol.name}: {dataset.name} ({kind}), budget {settings.budget.name}"
-    return artifacts.Shown(note, run.policy(dataset.name).class_names, settings.budget.draws)
+    return artifacts.Shown(note, run.classes or run.policy(dataset.name).class_names, settings.budget.draws)

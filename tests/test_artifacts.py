@@ -56,7 +56,7 @@ def test_the_mask_of_a_crop_has_the_size_of_the_net():
         "v", "p", None, cases.Projection.CC, Black(40), 255, lesions=(lesion(regions.CircleRegion(20, 20, 10)),)
     )
     crop = cases.Example("e", "p", (view.window(10, 10, 20, 20),), 1.0)
-    mask = artifacts.lesion_mask(crop, 10)
+    mask = artifacts.lesion_mask(crop, (10, 10))
     assert mask.shape == (10, 10) and mask[5, 5] and not mask[0, 0]
     assert mask.mean() == pytest.approx(math.pi / 4, abs=0.1)  # the disc fills its box
 

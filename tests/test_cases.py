@@ -103,3 +103,60 @@ def test_errors_survive_the_way_back_from_a_worker():
     again = pickle.loads(pickle.dumps(cases.DataError("a.dcm", "truncated")))
     assert isinstance(again, cases.MammoError) and str(again) == "a.dcm: truncated"
     assert (again.path, again.reason) == ("a.dcm", "truncated")
+
+
+def crop_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A resize rule that no other can be taken for: the top left, a tenth brighter, out of range at the top."""
+    return (image[:height, :width] + 0.1).astype(np.float32)
+
+
+def test_a_resized_view_is_uint16_with_full_scale_for_max_value():
+    seen = view().resized(2, 3, crop_to)
+    expected = np.rint((image()[:2, :3] / 255 + 0.1) * 65535)
+    assert seen.pixels().dtype == np.uint16 and seen.pixels().tolist() == expected.tolist()
+    assert (seen.max_value, seen.id, seen.shape) == (65535, "v", (2, 3))
+    white = view(max_value=11).resized(3, 4, crop_to).pixels()
+    assert white.max() == 65535 and white[2, 2] == 65535  # 11/11 + 0.1 and 10/11 + 0.1 are clipped
+
+
+def test_a_resized_view_refuses_values_above_max_value():
+    with pytest.raises(cases.DataError, match=r"v\.png: holds 11, above max_value 10"):
+        view(max_value=10).resized(2, 2, crop_to).pixels()
+
+
+@pytest.mark.parametrize(
+    ("size", "spacing", "expected"),
+    [((6, 8), 0.2, 0.1), ((6, 9), 0.2, None), ((300, 401), 0.2, 0.2 / np.sqrt(100 * 100.25)), ((6, 8), None, None)],
+)
+def test_a_resized_view_has_a_spacing_while_its_pixels_are_square(size, spacing, expected):
+    assert view(spacing_mm=spacing).resized(*size, crop_to).spacing_mm == (expected and pytest.approx(expected))
+
+
+def test_lesions_move_with_a_resized_view_and_through_a_window_of_it():
+    seen = view().resized(6, 8, crop_to)
+    here, somewhere = seen.lesions
+    assert here.region.bounds() == (0, 2, 6, 8) and somewhere.region is None
+    once = np.array([[0, 0, 1, 0], [0, 1, 1, 1], [0, 0, 1, 0]], bool)
+    twice = np.kron(once, np.ones((2, 2), bool))
+    assert np.array_equal(here.region.mask((6, 8)), twice)
+    patch = seen.window(-1, 3, 4, 5)
+    assert patch.load.view is seen and seen.load.view.id == "v"
+    assert np.array_equal(patch.lesions[0].region.mask((4, 5)), np.vstack([np.zeros((1, 5), bool), twice[:3, 3:8]]))
+    assert pickle.loads(pickle.dumps(patch)).lesions[0].region.bounds() == (1, -1, 7, 5)
+
+
+def test_the_shape_of_a_cut_or_resized_view_needs_no_pixels():
+    reads = []
+
+    def load():
+        reads.append(1)
+        return image()
+
+    base = view(load=load)
+    assert base.window(0, 0, 7, 2).shape == (7, 2) and base.resized(5, 6, crop_to).shape == (5, 6) and not reads
+    assert base.shape == base.shape == (3, 4) and len(reads) == 1
+    assert base == view(load=load)  # what was looked up does not count
+
+
+def test_dropped_patients_stand_in_the_split():
+    assert cases.Splits((example("a", "p"),), (), dropped=("q",)).dropped == ("q",)

@@ -41,6 +41,10 @@ def test_holdout_deals_patients_of_each_class_by_the_fractions():
         splits.patient_holdout,
         lambda examples, seed: splits.random_examples(examples, seed, leak="crops"),
         lambda examples, seed: splits.patient_kfold(examples, seed, folds=3, val_fraction=0.2)[1],
+        lambda examples, seed: splits.official_or_holdout(examples, seed, drop_shared=True),
+        lambda examples, seed: splits.resplit_official_train(
+            [dataclasses.replace(e, part="test" if e.patient_id < "p0020" else "train") for e in examples], seed
+        ),
         lambda examples, seed: splits.official(
             [dataclasses.replace(e, part="test" if e.patient_id < "p0020" else "train") for e in examples], seed
         ),
@@ -78,6 +82,49 @@ def test_official_refuses_patients_in_both_parts_and_says_what_to_do():
     examples = [dataclasses.replace(e, part="test" if int(e.id[1:]) % 3 == 0 else "train") for e in cohort(10)]
     with pytest.raises(cases.MammoError, match=r"10 patient\(s\) stand in both.*one kind at a time"):
         splits.official(examples, seed=0)
+
+
+def shared_cohort():
+    """Patients 0 to 19 are tested, 16 to 19 with one of their three examples in the official training part."""
+    out = []
+    for e in cohort():
+        number, extra = int(e.patient_id[1:]), int(e.id[1:]) % 3 == 2
+        out.append(dataclasses.replace(e, part="train" if number >= 20 or (number >= 16 and extra) else "test"))
+    return out
+
+
+def test_shared_patients_are_dropped_from_training_and_named():
+    parts = splits.official(shared_cohort(), seed=0, val_fraction=0.25, drop_shared=True)
+    assert parts.dropped == ("p0016", "p0017", "p0018", "p0019") and not parts.leaks
+    assert patients(parts.test) == {f"p{i:04d}" for i in range(20)} and len(parts.test) == 56
+    assert len(patients(parts.val)) == 20 and len(patients(parts.train)) == 60
+    with pytest.raises(cases.MammoError, match=r"4 patient\(s\) stand in both.*drop_shared"):
+        splits.official(shared_cohort(), seed=0)
+    whole = [dataclasses.replace(e, part="test" if e.patient_id < "p0020" else "train") for e in cohort()]
+    assert splits.official(whole, 0, drop_shared=True) == splits.official(whole, 0)
+
+
+def test_official_parts_or_a_holdout():
+    whole = [dataclasses.replace(e, part="test" if e.patient_id < "p0020" else "train") for e in cohort()]
+    assert splits.official_or_holdout(whole, 0, val_fraction=0.25) == splits.official(whole, 0, val_fraction=0.25)
+    dealt = splits.official_or_holdout(cohort(), 0, val_fraction=0.25, test_fraction=0.2)
+    assert dealt == splits.patient_holdout(cohort(), 0, fractions=(0.8 * 0.75, 0.8 * 0.25, 0.2))
+    assert splits.official_or_holdout(shared_cohort(), 0, drop_shared=True).dropped
+    with pytest.raises(cases.MammoError, match="240 of 300 examples have no official part"):
+        splits.official_or_holdout([*whole[:60], *cohort()[60:]], 0)
+
+
+def test_the_official_training_part_is_dealt_anew():
+    """Of 80 patients, 20 of them positive: 76.5 %, 8.5 % and 15 % of either class."""
+    whole = [dataclasses.replace(e, part="test" if e.patient_id < "p0020" else "train") for e in cohort()]
+    parts = splits.resplit_official_train(whole, seed=0)
+    assert [len(patients(part)) for part in (parts.train, parts.val, parts.test)] == [61, 7, 12]
+    assert [sum(e.label for e in part) for part in (parts.train, parts.val, parts.test)] == [15, 2, 3]
+    assert not any(e.patient_id < "p0020" for part in (parts.train, parts.val, parts.test) for e in part)
+    some = splits.resplit_official_train(shared_cohort(), seed=0)
+    assert {e.part for part in (some.train, some.val, some.test) for e in part} == {"train"}
+    with pytest.raises(cases.MammoError, match="300 of 300 examples have no official part"):
+        splits.resplit_official_train(cohort(), seed=0)
 
 
 def test_official_refuses_examples_without_a_part():

@@ -1,6 +1,7 @@
 """An exported model, reloaded in a process that cannot import mammo_tf, answers as the run did."""
 
 import dataclasses
+import functools
 import json
 import subprocess
 import sys
@@ -8,10 +9,11 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mammo_tf import cases, export
 from mammo_tf.models import resnet
-from mammo_tf.pipeline import build, normalize
+from mammo_tf.pipeline import build, normalize, resize
 from tests import samples
 
 SIDE = 64
@@ -66,7 +68,7 @@ def reloaded(run_folder, tmp_path_factory):
     target = tmp_path_factory.mktemp("export")
     export.export(dataclasses.replace(samples.record(), folder=str(folder)), target / "saved")
     raw = np.random.default_rng(1).integers(0, 4096, (3, 90, 51), dtype=np.uint16)
-    resized = np.stack([build.resize(image.astype(np.float32) / 4095, SIDE, SIDE) for image in raw])
+    resized = np.stack([resize.area(image.astype(np.float32) / 4095, SIDE, SIDE) for image in raw])
     prepared = np.asarray(normalize.PerImage(3)(resized[..., None]))
     logits = np.asarray(export.in_float32(model)(prepared, training=False))
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -88,6 +90,62 @@ def test_probabilities_agree_from_both_ends(reloaded):
 def test_both_signatures_give_the_same_for_the_same_image(reloaded):
     found, _, _ = reloaded
     np.testing.assert_allclose(found["raw"], found["float"], atol=1e-6)
+
+
+def rectangular(folder, pipeline, normalizer):
+    """A run's folder with a small net on 48 x 32 images."""
+    image = keras.Input((*pipeline.shape, 3), name="image")
+    start = keras.initializers.HeNormal(1)
+    x = keras.layers.Conv2D(8, 5, 4, activation="relu", kernel_initializer=start, name="conv")(image)
+    x = keras.layers.Flatten(name="flatten")(x)
+    start = keras.initializers.RandomNormal(stddev=0.01, seed=2)
+    model = keras.Model(image, keras.layers.Dense(2, kernel_initializer=start, name="logits")(x))
+    model.save(folder / "model.keras")
+    contract = {"normalization": normalizer.describe(), **pipeline.describe()}
+    (folder / "preprocessing.json").write_text(json.dumps(contract))
+    return model
+
+
+@pytest.mark.parametrize("rule", [resize.area, resize.cubic])
+def test_a_raw_image_of_another_size_is_answered_as_in_evaluation(tmp_path, rule):
+    pipeline = build.Pipeline((48, 32), normalize.train_mean, batch=2, resize=rule)
+    raw = np.random.default_rng(1).integers(0, 65536, (3, 133, 75)).astype(np.uint16)
+    raw[:, 30:60] //= 50  # an edge and dark noise, where cubic resizing falls below 0
+    examples = []
+    for i, pixels in enumerate(raw):
+        view = cases.View(f"v{i}", "p", None, cases.Projection.CC, functools.partial(np.asarray, pixels), 65535)
+        examples.append(cases.Example(f"e{i}", "p", (view,), 1.0))
+    arrays = pipeline.load(examples)
+    normalizer = pipeline.normalize(arrays.images)
+    model = rectangular(tmp_path, pipeline, normalizer)
+    logits = [np.asarray(model(x, training=False)) for x, _, _ in pipeline.evaluate(arrays, normalizer)]
+    expected = np.asarray(tf.nn.softmax(np.concatenate(logits)))
+    record = dataclasses.replace(samples.record(), folder=str(tmp_path))
+    exported = export.export(record, tmp_path / "saved")
+    serve = tf.saved_model.load(str(exported)).signatures["serve"]
+    found = serve(image=tf.constant(raw), max_value=tf.constant(65535.0))["probabilities"]
+    assert np.ptp(expected[:, 1]) > 1e-2  # the images do differ
+    assert np.abs(found - expected).max() < 1e-3
+    told = json.loads((exported / export.METADATA).read_text())["input"]["resize"]
+    assert told.startswith("to 48 x 32: " + rule.__name__)
+
+
+@pytest.mark.parametrize(
+    ("contract", "message"),
+    [("{}", "side"), ('{"side": [4]}', "IndexError"), ('{"side": 4, "resize": "lanczos"}', "lanczos"), ("x", "JSON")],
+)
+def test_preprocessing_that_is_none_is_named(tmp_path, contract, message):
+    path = tmp_path / "preprocessing.json"
+    path.write_text(contract)
+    with pytest.raises(cases.DataError, match=message) as caught:
+        export.read_preprocessing(path)
+    assert caught.value.path == str(path)
+
+
+def test_preprocessing_without_a_rule_is_that_of_older_runs(tmp_path):
+    path = tmp_path / "preprocessing.json"
+    path.write_text(json.dumps({"side": 64, "normalization": normalize.PerImage(3).describe()}))
+    assert export.read_preprocessing(path) == export.Preprocessing(normalize.PerImage(3), (64, 64), resize.area)
 
 
 def test_metadata_travels_inside(reloaded):

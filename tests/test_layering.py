@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "mammo_tf"
 BASE = {"cases", "cache", "describe", "errors", "labels", "regions"}
-PARTS = {"datasets", "pipeline", "models", "training", "evaluation", "explain"}
+PARTS = {"datasets", "pipeline", "models", "training", "classical", "evaluation", "explain"}
 ALLOWED = {
     "__init__": set(),
     "__main__": {"cli"},
@@ -21,17 +21,26 @@ ALLOWED = {
     "describe": set(),
     **{part: BASE | {part} for part in PARTS},
     "figures": BASE | {"evaluation"},
+    "figures_comparisons": {"evaluation", "figures"},
+    "figures_mammograms": {"cases", "figures"},
     "records": BASE | {"evaluation"},
     "audit": BASE | PARTS | {"records"},
     "artifacts": BASE | PARTS | {"records", "figures"},
-    "measure": BASE | PARTS | {"artifacts", "audit"},
+    "measure": BASE | PARTS | {"artifacts", "audit", "records"},
     "intake": BASE,
     "machine": set(),
-    "run": BASE | PARTS | {"records", "artifacts", "audit", "measure", "intake", "machine"},
+    "rows": BASE | PARTS | {"records"},
+    "reuse": BASE | PARTS | {"artifacts"},
+    "explaining": BASE | PARTS | {"artifacts", "figures", "figures_mammograms", "records", "reuse"},
+    "run": BASE | PARTS | {"records", "artifacts", "audit", "measure", "intake", "machine", "rows"},
     "tables": {"evaluation"},
-    "report": BASE | PARTS | {"records", "tables"},
+    "pairs": BASE | PARTS | {"artifacts", "records", "tables"},
+    "report": BASE | PARTS | {"pairs", "records", "tables"},
     "readme": {"records", "report", "tables"},
-    "page": BASE | PARTS | {"records", "report", "tables", "artifacts", "figures"},
+    "page": BASE | PARTS | {"records", "report", "tables", "artifacts", "figures", "page_figures"},
+    "page_figures": BASE
+    | PARTS
+    | {"artifacts", "explaining", "figures_comparisons", "figures_mammograms", "pairs", "records"},
     "export": BASE | PARTS | {"records"},
     "planning": BASE | PARTS | {"records", "report", "run", "tables", "machine"},
     "checking": BASE | PARTS | {"checking_pixels", "checking_tables"},
@@ -43,7 +52,7 @@ ALLOWED = {
     "doctor_gpu": set(),
     "commands": BASE
     | PARTS
-    | {"commands_data", "tables", "readme", "records", "report", "page", "artifacts", "export"},
+    | {"commands_data", "tables", "readme", "records", "report", "page", "artifacts", "explaining", "export"},
     "commands_data": BASE | PARTS | {"checking", "checking_text", "doctor", "figures", "preparing", "records"},
     "cli": BASE | PARTS | {"commands", "commands_data", "run", "planning"},
 }
@@ -59,8 +68,8 @@ HEAVY = {
         "datasets/tfds.py",
         "datasets/tfds_stream.py",
     ),
-    "keras": ("pipeline/", "training/", "explain/", "models/", "export.py", "doctor.py"),
-    "matplotlib": ("figures.py",),
+    "keras": ("pipeline/", "training/", "explain/", "models/", "explaining.py", "export.py", "doctor.py", "reuse.py"),
+    "matplotlib": ("figures.py", "figures_comparisons.py", "figures_mammograms.py"),
     "torch": ("models/weights.py",),
 }
 

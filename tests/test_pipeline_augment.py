@@ -23,6 +23,19 @@ EVERYTHING = augment.Augment(
 )
 
 
+SHEN2019 = augment.Augment(
+    flip_horizontal=True,
+    flip_vertical=True,
+    rotate_deg=(-25.0, 25.0),
+    shear_deg=(-11.459, 11.459),
+    zoom_y=(0.8, 1.2),
+    zoom_x=(0.8, 1.2),
+    channel_shift_each=(-20 / 255, 20 / 255),
+    fill="nearest",
+    order=0,
+)
+
+
 def images(count=6, side=16):
     return np.random.default_rng(3).random((count, side, side), np.float32)
 
@@ -101,6 +114,29 @@ def test_intensity_by_hand():
     np.testing.assert_allclose(found[1][0], [[0.3, 0.5], [0.7, 0.9]], atol=1e-6)
     np.testing.assert_allclose(found[2][0], [[-0.1, 0.1], [0.3, 0.5]], atol=1e-6)
     np.testing.assert_allclose(found[3][0], [[-0.3, 0.1], [0.5, 0.9]], atol=1e-6)
+
+
+def test_each_channel_has_its_own_shift():
+    x = images()
+    found = augment.copy_channels(SHEN2019, tf.constant(x), 0, 0, tf.range(6)).numpy()
+    assert found.shape == (6, 16, 16, 3)
+    shifts = found - x[..., None]
+    np.testing.assert_allclose(np.ptp(shifts, axis=(1, 2)), 0, atol=1e-6)
+    drawn = augment.draw(SHEN2019, 0, 0, tf.range(6))
+    expected = np.stack([drawn[f"channel_shift_{i}"] for i in range(3)], axis=1)
+    np.testing.assert_allclose(shifts[:, 0, 0], expected, atol=1e-6)
+    many = augment.draw(SHEN2019, 0, 0, tf.range(4000))
+    many = np.stack([many[f"channel_shift_{i}"] for i in range(3)])
+    np.testing.assert_allclose([many.min(), many.max()], [-20 / 255, 20 / 255], atol=1e-3)
+    assert np.abs(np.corrcoef(many) - np.eye(3)).max() < 0.08  # 5 standard errors
+
+
+def test_a_rectangle_repeats_itself_and_keeps_its_values():
+    x = tf.constant(np.random.default_rng(0).random((3, 18, 11), np.float32))
+    once, twice, later = (augment.apply(SHEN2019, x, 1, epoch, tf.range(3)).numpy() for epoch in (0, 0, 1))
+    np.testing.assert_array_equal(once, twice)
+    assert once.shape == (3, 18, 11) and not np.array_equal(once, later)
+    assert all(np.isin(a, b).all() for a, b in zip(once, x.numpy(), strict=True))  # order 0 makes no new values
 
 
 def test_noise_has_its_deviation_and_differs_from_image_to_image():

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from mammo_tf import cases
-from mammo_tf.pipeline import augment, build, normalize
+from mammo_tf.pipeline import augment, build, normalize, resize
 
 SIDE, COUNT, BATCH = 12, 11, 4
 UNIT = np.float32(1 / 65535)
@@ -249,6 +249,65 @@ def test_the_statistics_come_from_the_training_part_alone():
     assert abs(means[0]) < 1e-4 and math.isclose(means[1], 20000 / 65535 / normalizer.std[0], rel_tol=1e-4)
 
 
+def test_rectangles_by_either_rule():
+    tall = np.random.default_rng(0).integers(0, 65536, (30, 20)).astype(np.uint16)
+    flips = augment.Augment(flip_horizontal=True, flip_vertical=True, order=0)
+    for rule in (resize.area, resize.cubic):
+        pipeline = build.Pipeline((9, 14), normalize.per_image, flips, batch=2, resize=rule)
+        data = pipeline.load([example(tall, name) for name in "abcd"])
+        expected = np.rint(np.clip(rule(tall / 65535, 9, 14), 0, 1) * 65535)
+        np.testing.assert_array_equal(data.images[0], expected)
+        normalizer = pipeline.normalize(data.images)
+        assert [x.shape for x, _, _ in batches(pipeline.evaluate(data, normalizer))] == [(2, 9, 14, 3)] * 2
+        assert batches(pipeline.train(data, normalizer, seed=0), 1)[0][0].shape == (2, 9, 14, 3)
+    assert pipeline.describe() == {"side": [9, 14], "resize": "cubic"} and pipeline.shape == (9, 14)
+    assert PLAIN.describe() == {"side": SIDE, "resize": "area"} and PLAIN.shape == (SIDE, SIDE)
+
+
+def test_channels_are_shifted_each_by_itself_before_normalisation():
+    each = augment.Augment(channel_shift_each=(-0.1, 0.1))
+    data, pipeline = arrays(), build.Pipeline(SIDE, normalize.train_mean, each, batch=BATCH)
+    normalizer = pipeline.normalize(data.images)
+    x = np.concatenate([x for x, _, _ in batches(pipeline.train(data, normalizer, seed=0), 3)])
+    plain = np.concatenate([x for x, _, _ in batches(pipeline.evaluate(data, normalizer))])
+    order = [int(np.argmin(np.abs(plain[:, 0, 0, 0] - plain[i, 0, 0, 0]))) for i in range(COUNT)]
+    assert order == list(range(COUNT)) and x.shape == plain.shape == (COUNT, SIDE, SIDE, 3)
+    contrast = x - x[:, :1, :1]  # what a shift leaves
+    for image in plain - plain[:, :1, :1]:
+        assert np.isclose(contrast, image, atol=1e-3).all(axis=(1, 2, 3)).sum() == 1
+    assert (np.ptp(x[:, 0, 0], axis=1) > 0.1).all() and np.ptp(x[:, 0, 0], axis=1).max() < 51.1  # of 255
+    copies = dataclasses.replace(pipeline, copies=1)
+    twice = np.concatenate([x for x, _, _ in batches(copies.train(data, normalizer, seed=0), copies.steps(data))])
+    assert (np.ptp(twice[:, 0, 0], axis=1) == 0).sum() == COUNT  # the originals
+
+
+@pytest.mark.parametrize(
+    ("labels", "weights", "expected"),
+    [
+        ([0, 0, 0, 1], [1, 1, 1, 1], [2 / 3, 2 / 3, 2 / 3, 2]),  # 4 / (2 * 3), 4 / (2 * 1)
+        ([4, 2, 2, 1, 4, 4], [1, 1, 1, 1, 1, 1], [2 / 3, 1, 1, 2, 2 / 3, 2 / 3]),
+        ([3, 3], [1, 2], [1, 2]),  # one class: as it was
+        ([0, 1], [1, 3], [1, 3]),
+        ([0, 0, 1], [2, 4, 1], [1.5, 3, 1.5]),
+    ],
+)
+def test_balance_by_hand(labels, weights, expected):
+    found = build.balanced(tf.constant(labels, tf.int32), tf.constant(weights, tf.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_training_balances_its_batches_and_evaluation_does_not():
+    data = dataclasses.replace(arrays(), labels=np.array([0] * 7 + [1, 2, 3, 4], np.float32))
+    pipeline = dataclasses.replace(GRAY, balance=True)
+    for (_, y, w), (_, same, plain) in zip(
+        batches(pipeline.train(data, Gray(), seed=0), 3), batches(GRAY.train(data, Gray(), seed=0), 3), strict=True
+    ):
+        assert y.tolist() == same.tolist()
+        np.testing.assert_allclose(w, build.balanced(tf.constant(y), tf.constant(plain)))
+        assert len(set(y)) == 1 or not np.allclose(w, plain)
+    assert_same(batches(pipeline.evaluate(data, Gray())), batches(GRAY.evaluate(data, Gray())))
+
+
 def test_a_pipeline_survives_pickling():
     again = pickle.loads(pickle.dumps(MOVING))
     assert (again.augment, again.side, again.normalize.func) == (AUGMENT, SIDE, normalize.per_image)
@@ -262,5 +321,11 @@ def test_pipelines_that_cannot_work_are_refused():
         dataclasses.replace(PLAIN, batch=0)
     with pytest.raises(cases.MammoError, match="side"):
         dataclasses.replace(PLAIN, side=9).evaluate(arrays(), Gray())
+    with pytest.raises(cases.MammoError, match="side must be one number or"):
+        dataclasses.replace(PLAIN, side=(9, 9, 9))
+    with pytest.raises(cases.MammoError, match="side must be 1 or more"):
+        dataclasses.replace(PLAIN, side=(9, 0))
+    with pytest.raises(cases.MammoError, match="resize"):
+        dataclasses.replace(PLAIN, resize=np.resize)
     with pytest.raises(cases.MammoError, match="seed"):
         PLAIN.train(arrays(), Gray(), seed=-1)

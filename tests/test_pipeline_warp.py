@@ -40,6 +40,18 @@ def test_quarter_turns_are_counter_clockwise(image, turns):
     np.testing.assert_array_equal(moved(image, order=0, rotate_deg=90 * turns), np.rot90(image, turns))
 
 
+def test_rotation_of_a_rectangle_keeps_shapes():
+    image = np.zeros((9, 15), np.float32)
+    image[2:7, 6:9] = np.arange(1, 16).reshape(5, 3)  # 5 x 3 about the centre
+    found = moved(image, order=0, rotate_deg=90)
+    expected = np.zeros((9, 15), np.float32)
+    expected[3:6, 5:10] = np.rot90(image[2:7, 6:9])
+    assert found.tolist() == expected.tolist()
+    rows, columns = np.mgrid[:61, :91]
+    disc = (np.hypot(rows - 30, columns - 45) < 20).astype(np.float32)
+    assert np.abs(moved(disc, rotate_deg=37) - disc).mean() < 0.01  # 1257 pixels of 5551
+
+
 def test_translation_by_hand():
     third = 1 / 3  # of three pixels: one down, one to the right
     shift = {"translate_y": third, "translate_x": third, "order": 0}

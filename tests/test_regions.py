@@ -145,3 +145,67 @@ def test_a_region_seen_through_a_window_moves_with_it():
 def test_a_region_beside_the_window_has_bounds_outside_and_an_empty_mask():
     seen = regions.WindowRegion(regions.CircleRegion(x=3, y=0, radius=0.5), view(), top=1, left=0)
     assert seen.bounds() == (-2, 2, 1, 5) and not seen.mask((2, 2)).any()
+
+
+def test_a_scaled_mask_needs_half_of_a_pixel():
+    mask = np.zeros((4, 6), bool)
+    mask[:2, :3] = True
+    assert regions.scaled(mask, 2, 2).tolist() == [[True, False], [False, False]]
+    assert regions.scaled(mask, 2, 3).tolist() == [[True, True, False], [False, False, False]]
+    assert np.array_equal(regions.scaled(mask, 8, 12), np.kron(mask, np.ones((2, 2), bool)))
+    assert np.array_equal(regions.scaled(mask, 8, 6), np.repeat(mask, 2, axis=0))
+    assert np.array_equal(regions.scaled(mask, 8, 3), np.repeat(regions.scaled(mask, 4, 3), 2, axis=0))
+
+
+@pytest.mark.parametrize("size", [(13, 9), (40, 9), (7, 70), (41, 53), (90, 100)])
+def test_a_scaled_mask_is_that_of_exact_areas(size):
+    """Each cell's cover summed up from a copy in which its edges fall between pixels: every pixel as size x size."""
+    rng = np.random.default_rng(7)
+    mask = np.zeros((37, 29), bool)
+    mask[5:30, 3:29] = rng.random((25, 26)) < 0.5
+    fine = np.kron(mask, np.ones(size, bool))
+    cover = fine.reshape(size[0], 37, size[1], 29).mean(axis=(1, 3))
+    found = regions.scaled(mask, *size)
+    sure = abs(cover - 0.5) > 1e-3
+    assert np.array_equal(found[sure], (cover > 0.5)[sure]) and found[cover == 0.5].all() and sure.mean() > 0.5
+
+
+def test_a_scaled_mask_is_empty_only_where_it_was():
+    point = np.zeros((64, 64), bool)
+    point[41, 20] = True
+    assert np.argwhere(regions.scaled(point, 8, 8)).tolist() == [[5, 2]]
+    assert not regions.scaled(np.zeros((64, 64), bool), 8, 8).any()
+
+
+@pytest.mark.parametrize("size", [(7, 5), (20, 31), (33, 90), (100, 40)])
+def test_a_scaled_region_keeps_its_area_and_lies_in_its_bounds(size):
+    rows, columns = np.ogrid[:50, :60]
+    mask = ((rows - 27) / 14) ** 2 + ((columns - 33) / 19) ** 2 <= 1
+    region = regions.ScaledRegion(regions.MaskRegion(mask.copy), view(), *size)
+    found, (top, left, bottom, right) = region.mask(size), region.bounds()
+    share = found.mean() / mask.mean()
+    assert abs(share - 1) < 0.2 and found[top:bottom, left:right].sum() == found.sum()
+    inner = regions.box(found)
+    assert max(abs(a - b) for a, b in zip(inner, (top, left, bottom, right), strict=True)) <= max(
+        1, size[0] // 50 + 1, size[1] // 60 + 1
+    )
+
+
+def no_pixels() -> np.ndarray:
+    raise AssertionError("the image is decoded")
+
+
+def test_a_scaled_mask_reads_the_mask_alone():
+    blind = cases.View("v", "p", None, cases.Projection.CC, no_pixels, 255)
+    region = regions.ScaledRegion(regions.MaskRegion(RING.copy, "mask.dcm"), blind, 6, 8)
+    assert region.bounds() == (2, 2, 6, 8)
+    assert np.array_equal(region.mask((6, 8)), np.kron(RING, np.ones((2, 2), bool)))
+
+
+def test_a_scaled_region_knows_its_size_and_an_empty_mask():
+    region = regions.ScaledRegion(regions.MaskRegion(RING.copy, "mask.dcm"), view(), 6, 8)
+    with pytest.raises(cases.DataError, match=r"v: a region resized to \(6, 8\) has no mask of \(3, 4\)"):
+        region.mask((3, 4))
+    empty = regions.MaskRegion(functools.partial(np.zeros, (3, 4), bool), "mask.dcm")
+    with pytest.raises(cases.DataError, match=r"mask\.dcm: the mask is empty"):
+        regions.ScaledRegion(empty, view(), 6, 8).bounds()

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import logging
 import os
@@ -151,6 +152,54 @@ def test_the_best_weights_come_back(tmp_path):
 
 def third(rows):
     return min(len(rows), 3)
+
+
+def patient(epochs, patience):
+    second = fakes.STAGES[1]
+    return (fakes.STAGES[0], schedule.Stage(epochs, second.optimizer, decay=second.decay, patience=patience))
+
+
+def test_a_patient_stage_ends_early_and_resumes_the_same(tmp_path):
+    """The third epoch is the best and patience is 2: five of 2 + 9 epochs, those of a training of 2 + 3."""
+    with pytest.raises(KeyboardInterrupt):
+        fakes.train(tmp_path / "a", stages=patient(9, 2), select=third, callbacks=[fakes.At(4, 1, die)])
+    ended, outcome = fakes.train(tmp_path / "a", stages=patient(9, 2), select=third, resume=True)
+    full, expected = fakes.train(tmp_path / "b", stages=patient(3, None), select=third)
+    assert len(outcome.history) == 5 and untimed(outcome.history) == untimed(expected.history)
+    assert_equal(checkpoint.values(ended.variables), checkpoint.values(full.variables))
+    never = fakes.At(5, 0, die)
+    again, outcome = fakes.train(tmp_path / "a", stages=patient(9, 2), select=third, resume=True, callbacks=[never])
+    assert len(outcome.history) == 5
+    assert_equal(checkpoint.values(again.variables), checkpoint.values(full.variables))
+
+
+def test_a_patient_stage_does_not_begin_after_convergence_and_its_end_is_written(tmp_path):
+    extra = schedule.Stage(9, keras.optimizers.SGD, patience=1)
+    plan = fit.Plan((fakes.STAGES[0], extra), first, tmp_path, {}, checkpoint_share=0.0)
+    assert len(fit.fit(fakes.model(), fakes.data(), plan).history) == 2
+    plan = fit.Plan((schedule.Stage(9, keras.optimizers.SGD, patience=1),), first, tmp_path, {}, checkpoint_share=0.0)
+    assert len(fit.fit(fakes.model(), fakes.data(), plan).history) == 2  # epoch 1 is never stale by itself
+    assert checkpoint.load(tmp_path / checkpoint.NAME, {}).epoch == 2
+
+
+def first(rows):
+    return 1
+
+
+def test_the_penalty_of_a_stage_is_in_its_loss_and_gone_afterwards(tmp_path):
+    """Weights of 0 leave the penalty alone: it halves and halves again what SGD is given, in epochs of four steps."""
+    stages = (
+        schedule.Stage(1, functools.partial(keras.optimizers.SGD, 0.25), ("logits",), penalty=(("logits", 1.0),)),
+        schedule.Stage(1, functools.partial(keras.optimizers.SGD, 0.25), ("logits",)),
+    )
+    model, data = fakes.model(), fakes.data()
+    data = dataclasses.replace(data, train=dataclasses.replace(data.train, weights=np.zeros(28, np.float32)))
+    w = model.get_layer("logits").kernel.value.numpy()
+    outcome = fit.fit(model, data, fit.Plan(stages, schedule.last_epoch, tmp_path))
+    np.testing.assert_allclose(model.get_layer("logits").kernel, w / 2**4, rtol=1e-5)
+    mean = (w**2).sum() * np.average([1, 1 / 4, 1 / 16, 1 / 64], weights=[8, 8, 8, 4])
+    assert [row["loss"] for row in outcome.history] == pytest.approx([mean, 0.0], rel=1e-5)
+    assert model.losses == []
 
 
 def test_a_rule_that_turns_back_is_refused(tmp_path):

@@ -1,10 +1,12 @@
 import math
 
 import keras
+import numpy as np
 import pytest
 
 from mammo_tf import cases
-from mammo_tf.training import schedule
+from mammo_tf.models import batch_norm
+from mammo_tf.training import fit, schedule
 from tests import training_fakes as fakes
 
 HISTORY = [
@@ -60,10 +62,119 @@ def test_a_stage_that_trains_nothing_is_refused():
         schedule.set_trainable(fakes.model(), ("relu",))
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"epochs": 1, "trainable": "head"}, {"epochs": 1, "trainable": ()}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"trainable": "head"},
+        {"trainable": ()},
+        {"penalty": (("head", -0.1),)},
+        {"penalty": ("head", 0.1)},
+        {"bn_frozen": "frozen"},
+        {"patience": 0},
+    ],
+)
 def test_a_stage_checks_its_fields(wrong):
-    with pytest.raises(cases.MammoError, match="stage: "):
-        schedule.Stage(optimizer=keras.optimizers.SGD, **wrong)
+    (name,) = wrong
+    with pytest.raises(cases.MammoError, match=f"stage: {name} must be"):
+        schedule.Stage(**{"epochs": 1, "optimizer": keras.optimizers.SGD, **wrong})
+
+
+def test_fields_that_came_later_have_their_defaults_listed():
+    """`describe` leaves these out where they hold their default, so that hashes from before stay."""
+    stage = schedule.Stage(1, keras.optimizers.SGD)
+    assert {name: getattr(stage, name) for name in schedule.Stage._LATER} == schedule.Stage._LATER
+
+
+def test_only_the_last_stage_has_patience():
+    plain, patient = (schedule.Stage(3, keras.optimizers.SGD, patience=patience) for patience in (None, 2))
+    schedule.check((plain, patient))
+    with pytest.raises(cases.MammoError, match="stage 1 of 2: only the last stage may have patience, found 2"):
+        schedule.check((patient, plain))
+
+
+@pytest.mark.parametrize(
+    ("done", "best", "over"),
+    [(0, 0, False), (2, 1, False), (3, 1, True), (3, 2, False), (4, 2, True), (5, 5, False)],
+)
+def test_patience_counts_from_the_selected_epoch(done, best, over):
+    """Stages of 3 and 10 epochs, patience 2: before epoch 3 nothing ends; then a best epoch two back does."""
+    stages = (schedule.Stage(3, keras.optimizers.SGD), schedule.Stage(10, keras.optimizers.SGD, patience=2))
+    assert schedule.converged(stages, done, best) == over
+    assert not schedule.converged(stages[:1], done, best)
+
+
+def normed(layer):
+    """Convolution, batch norm and logits, without dropout: a step that can be followed by hand."""
+    image = keras.Input((4, 4, 1), name="image")
+    x = keras.layers.Conv2D(2, 3, name="conv1", kernel_initializer=keras.initializers.GlorotUniform(1))(image)
+    x = keras.layers.Flatten(name="flatten")(layer(momentum=0.9, name="bn1")(x))
+    return keras.Model(image, keras.layers.Dense(2, name="logits")(x))
+
+
+@pytest.mark.parametrize("layer", [keras.layers.BatchNormalization, batch_norm.BatchNormalization])
+@pytest.mark.parametrize("bn_frozen", schedule.BN_FROZEN)
+def test_frozen_batch_norms_do_as_told(layer, bn_frozen):
+    model = normed(layer)
+    schedule.set_trainable(model, ("logits",), bn_frozen)
+    fit.compile_model(model, keras.optimizers.SGD(0.1))
+    x = np.random.default_rng(0).normal(3, 1, (8, 4, 4, 1)).astype(np.float32)
+    bn, inner = model.get_layer("bn1"), keras.Model(model.input, model.get_layer("bn1").output)
+    before, output = model.get_layer("conv1")(x).numpy(), inner(x, training=True).numpy()
+    bn.moving_mean.assign([0.0, 0.0])  # that call has moved it
+    model.train_on_batch(x, np.arange(8) % 2)
+    by_batch = bn_frozen == "batch"
+    batch_mean = before.mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(bn.moving_mean, 0.1 * batch_mean * by_batch, rtol=1e-5)
+    np.testing.assert_allclose(output.mean(axis=(0, 1, 2)), (1 - by_batch) * batch_mean, rtol=1e-3, atol=1e-5)
+    assert bn.gamma.value.numpy().tolist() == [1, 1] and bn.beta.value.numpy().tolist() == [0, 0]
+    assert [v.path for v in model.trainable_variables] == ["logits/kernel", "logits/bias"]
+    schedule.set_trainable(model, ("",), bn_frozen)
+    assert len(model.trainable_variables) == 6
+
+
+def test_the_penalty_acts_and_the_next_one_takes_its_place():
+    """With sample weights of 0 the penalty is the loss: a step of SGD takes w to w (1 - 2 rate factor)."""
+    model = normed(keras.layers.BatchNormalization)
+    x, y, kernel = np.ones((4, 4, 4, 1), np.float32), np.zeros(4), model.get_layer("logits").kernel
+    for factor, others in ((0.1, ()), (0.25, (("conv", 0.5),)), (None, ())):
+        penalty = () if factor is None else (("logits", factor), *others)
+        schedule.set_penalty(model, penalty)
+        fit.compile_model(model, keras.optimizers.SGD(0.5))
+        w = kernel.value.numpy()
+        squares = {"logits": (w**2).sum(), "conv": (model.get_layer("conv1").kernel.value.numpy() ** 2).sum()}
+        loss = model.train_on_batch(x, y, sample_weight=np.zeros(4))[0]
+        assert loss == pytest.approx(sum(f * squares[name] for name, f in penalty), rel=1e-5)
+        np.testing.assert_allclose(kernel, w * (1 - 2 * 0.5 * (factor or 0)), rtol=1e-5)
+
+
+def test_a_frozen_layer_pays_nothing():
+    model = normed(keras.layers.BatchNormalization)
+    schedule.set_penalty(model, (("", 1.0),))
+    schedule.set_trainable(model, ("bn",))
+    assert model.losses == []
+
+
+def test_the_penalty_a_net_was_built_with_comes_back():
+    image = keras.Input((2,), name="image")
+    model = keras.Model(image, keras.layers.Dense(2, kernel_regularizer=keras.regularizers.L2(0.5), name="d")(image))
+    squares = float((model.get_layer("d").kernel.value.numpy() ** 2).sum())
+    for penalty, factor in (((), 0.5), ((("d", 3.0),), 3.0), ((), 0.5)):
+        schedule.set_penalty(model, penalty)
+        assert float(model.losses[0]) == pytest.approx(factor * squares)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "message"),
+    [
+        ((("fc", 0.1),), "no layer's name starts with 'fc'"),
+        ((("bn", 0.1),), "penalty names 'bn', and no layer of that name has a kernel"),
+        ((("conv", 0.1), ("", 0.2)), "penalty names layer conv1 twice, the second time by ''"),
+    ],
+)
+def test_a_penalty_names_layers_with_kernels_once(penalty, message):
+    with pytest.raises(cases.MammoError, match=message):
+        schedule.set_penalty(normed(keras.layers.BatchNormalization), penalty)
 
 
 def test_ends_count_the_epochs_done():

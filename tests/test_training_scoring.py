@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.special
 import sklearn.metrics
 
 from mammo_tf.evaluation import metrics
@@ -52,3 +53,36 @@ def test_accuracy_equals_that_of_the_evaluation_at_one_half():
     labels = rng.integers(0, 2, 400)
     counts = metrics.count(labels, scoring.softmax(logits)[:, 1] >= 0.5)
     assert scoring.score(logits, labels, np.ones(400))["val_accuracy"] == metrics.accuracy(counts)
+
+
+@pytest.mark.parametrize("present", [(0, 1, 2, 3, 4), (0, 2, 4)])
+def test_several_classes_by_hand_and_by_scikit_learn(present):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(60, 5)).astype(np.float32)
+    labels = rng.choice(present, 60)
+    logits[np.arange(60), labels] += 0.7
+    probabilities = scipy.special.softmax(logits.astype(np.float64), axis=1)
+    wanted = [sklearn.metrics.roc_auc_score(labels == k, probabilities[:, k]) for k in present]
+    found = scoring.score(logits, labels, np.ones(60))
+    assert found["val_auc"] == pytest.approx(np.mean(wanted), abs=1e-9)
+    assert found["val_accuracy"] == sklearn.metrics.accuracy_score(labels, logits.argmax(axis=1))
+    assert found["val_loss"] == pytest.approx(
+        sklearn.metrics.log_loss(labels, probabilities, labels=range(5)), rel=1e-6
+    )
+    if len(present) == 5:
+        whole = sklearn.metrics.roc_auc_score(labels, probabilities, multi_class="ovr", average="macro")
+        assert found["val_auc"] == pytest.approx(whole, abs=1e-9)
+
+
+def test_one_class_alone_has_no_macro_auc():
+    assert math.isnan(scoring.macro_auc(np.ones(4), np.eye(4)))
+
+
+def test_of_several_equals_the_first_is_called():
+    assert scoring.calls(np.array([[0.0, 1.0, 1.0], [2.0, 2.0, 2.0]])).tolist() == [1, 0]
+
+
+def test_odds_rank_where_probabilities_round_to_one():
+    logits = np.array([[40.0, 0.0, 0.0], [41.0, 0.0, 0.0], [0.0, 0.0, 0.0]], np.float32)
+    assert np.argsort(scoring.log_odds(logits)[:, 0]).tolist() == [2, 0, 1]
+    assert scoring.log_odds(logits)[1, 0] == pytest.approx(41 - math.log(2))

@@ -108,6 +108,30 @@ def board(folder, **changes):
     return tensorboard.TensorBoard(folder / "tensorboard", **{**fields, **changes})
 
 
+def test_five_classes_have_a_curve_each_and_one_matrix(tmp_path):
+    shown = []
+
+    def roc(labels, scores):
+        shown.append((labels.sum(), np.argmax(scores)))
+        return np.zeros((2, 2, 3), np.uint8)
+
+    def confusion(matrix):
+        shown.append(matrix.tolist())
+        return np.zeros((2, 2, 3), np.uint8)
+
+    labels = np.array([0, 1, 3, 3, 4])
+    five = board(tmp_path, labels=labels, draw={"roc": roc, "confusion": confusion})
+    five.begin(fakes.model(), 0)
+    row = {"epoch": 1, "loss": 1.0, "accuracy": 0.5, "learning_rate": 0.1, "val_loss": 1.0}
+    row |= {"val_accuracy": 0.5, "val_auc": 0.5}
+    five.epoch(row, row, 5 * np.eye(5, dtype=np.float32)[[0, 1, 3, 4, 4]])
+    five.end()
+    rows = [[1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 1, 1], [0, 0, 0, 0, 1]]
+    assert shown == [(1, 0), (1, 1), (2, 2), (1, 3), rows]
+    tags = {tag for tag in events(tmp_path / "tensorboard").Tags()["tensors"] if tag.startswith("validation")}
+    assert tags == {"validation/confusion", *(f"validation/roc/class_{k}" for k in (0, 1, 3, 4))}
+
+
 def die():
     raise KeyboardInterrupt
 

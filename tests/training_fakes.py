@@ -28,6 +28,14 @@ class Arrays:
     ids: tuple[str, ...]
     patients: tuple[str, ...]
     problems: tuple[cases.Problem, ...] = ()
+    where: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.labels)
+
+    def flipped(self, horizontal, vertical):
+        columns, rows = (slice(None, None, -1 if flip else 1) for flip in (horizontal, vertical))
+        return dataclasses.replace(self, images=self.images[:, rows, columns])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,10 +58,14 @@ def centre(images, channels=3):
 class Pipeline:
     """Order and noise of an epoch depend on (seed, epoch) alone, as the interface asks."""
 
-    side: int = SIDE
+    side: int | tuple[int, int] = SIDE
     normalize: object = centre
     batch: int = 8
     channels: int = 3
+
+    @property
+    def shape(self):
+        return (self.side, self.side) if isinstance(self.side, int) else self.side
 
     def load(self, examples, *, strict=False):
         kept, problems = [], []
@@ -65,7 +77,7 @@ class Pipeline:
                     raise
                 problems.append(cases.Problem(error.path, error.reason))
         return Arrays(
-            np.array([pixels for _, pixels in kept], np.uint16).reshape(-1, self.side, self.side),
+            np.array([pixels for _, pixels in kept], np.uint16).reshape(-1, *self.shape),
             np.array([example.label for example, _ in kept], np.float32),
             np.array([example.weight for example, _ in kept], np.float32),
             tuple(example.id for example, _ in kept),
@@ -114,16 +126,16 @@ def net(x, *, classes=2, seed=0):
     return keras.layers.Dense(classes, dtype="float32", name="logits", kernel_initializer=uniform(1))(x)
 
 
-def examples(count, seed, prefix="e"):
-    """Noise images; those of class 1 are brighter in the middle."""
+def examples(count, seed, prefix="e", *, classes=2, shape=(SIDE, SIDE)):
+    """Noise images; those of class 1 are brighter in the middle, those of a later class below it."""
     rng = np.random.default_rng(seed)
     found = []
     for i in range(count):
-        pixels = rng.integers(0, 40000, (SIDE, SIDE))
-        pixels[3:5, 3:5] += 20000 * (i % 2)
+        pixels, label = rng.integers(0, 40000, shape), i % classes
+        pixels[2 * label + 1 : 2 * label + 3, 3:5] += 20000 * (label > 0)
         load = functools.partial(np.asarray, pixels.astype(np.uint16))
         view = cases.View(f"{prefix}{i}", f"p{prefix}{i}", None, cases.Projection.CC, load, 65535)
-        found.append(cases.Example(f"{prefix}{i}", f"p{prefix}{i}", (view,), float(i % 2)))
+        found.append(cases.Example(f"{prefix}{i}", f"p{prefix}{i}", (view,), float(label)))
     return tuple(found)
 
 

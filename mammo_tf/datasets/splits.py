@@ -1,5 +1,7 @@
 """Deals examples to training, validation and test: by patient, by the dataset's own parts, or (leak named) at random.
 
+`split_subsets` cuts training parts down to fewer patients.
+
 A patient is positive if any of her examples is; parts are stratified by that label. Every split depends on the seed
 and on the set of examples, never on their order. scikit-learn's StratifiedKFold makes the folds.
 
@@ -35,8 +37,8 @@ def patient_holdout(
     """
     examples = _sorted(examples)
     _check_fractions(fractions, (2, 3))
-    dealt = _deal(_patient_labels(examples), fractions, np.random.default_rng(seed))
-    parts = cases.Splits(*(_of_patients(examples, names) for names in dealt))
+    dealt = _deal(patient_labels(examples), fractions, np.random.default_rng(seed))
+    parts = cases.Splits(*(of_patients(examples, names) for names in dealt))
     require_classes(parts, ("train", "val", "test")[: len(fractions)])
     return parts
 
@@ -53,7 +55,7 @@ def patient_kfold(
 
     examples = _sorted(examples)
     _check_fractions((1 - val_fraction, val_fraction), (2,))
-    labels = _patient_labels(examples)
+    labels = patient_labels(examples)
     fewest = min(list(labels.values()).count(label) for label in (0.0, 1.0))
     if not 2 <= folds <= fewest:
         raise cases.MammoError(f"split: {folds} folds, but the rarer class has {fewest} patients; 2 to {fewest} work")
@@ -63,38 +65,83 @@ def patient_kfold(
     for fold, (rest, test) in enumerate(dealer.split(names, classes)):
         others = {name: labels[name] for name in names[rest]}
         dealt = _deal(others, (1 - val_fraction, val_fraction), np.random.default_rng([seed, fold]))
-        parts = (_of_patients(examples, chosen) for chosen in (*dealt, set(names[test])))
+        parts = (of_patients(examples, chosen) for chosen in (*dealt, set(names[test])))
         out.append(cases.Splits(*parts, fold=fold))
         require_classes(out[-1], ("train", "val", "test"))
     return tuple(out)
 
 
-def official(examples: Iterable[cases.Example], seed: int, *, val_fraction: float = 0.2) -> cases.Splits:
+def official(
+    examples: Iterable[cases.Example], seed: int, *, val_fraction: float = 0.2, drop_shared: bool = False
+) -> cases.Splits:
     """The dataset's own test part (`Example.part`); `val_fraction` of the official training patients validate.
 
+    Args:
+        examples: with labels 0 or 1, unique ids and an official part each.
+        seed: of the deal to training and validation.
+        val_fraction: share of the training patients of each class.
+        drop_shared: take patients of both official parts out of training and validation, and name them in
+            `Splits.dropped`; the test part stays whole.
+
     Raises:
-        cases.MammoError: as `patient_holdout`; an example has no official part; a patient stands in both parts.
+        cases.MammoError: as `patient_holdout`; an example has no official part; a patient stands in both parts and
+            `drop_shared` is False.
     """
-    examples = _sorted(examples)
+    examples = _with_parts(_sorted(examples))
     _check_fractions((1 - val_fraction, val_fraction), (2,))
-    if unknown := [e.id for e in examples if e.part not in ("train", "test")]:
-        raise cases.MammoError(
-            f"split: {len(unknown)} of {len(examples)} examples have no official part ({unknown[0]}, ...); "
-            "use patient_holdout"
-        )
     test = tuple(e for e in examples if e.part == "test")
     rest = tuple(e for e in examples if e.part == "train")
+    shared = {e.patient_id for e in rest} & {e.patient_id for e in test} if drop_shared else set()
+    rest = tuple(e for e in rest if e.patient_id not in shared)
     try:
         cases.Splits(rest, (), test)
     except cases.MammoError as error:
         raise cases.MammoError(
             f"{error}. The official parts were drawn for each lesion kind on its own: take one kind at a time, "
-            "drop these patients from training, or use patient_holdout"
+            "drop these patients from training (drop_shared), or use patient_holdout"
         ) from None
-    dealt = _deal(_patient_labels(rest), (1 - val_fraction, val_fraction), np.random.default_rng(seed))
-    parts = cases.Splits(*(_of_patients(rest, names) for names in dealt), test)
+    dealt = _deal(patient_labels(rest), (1 - val_fraction, val_fraction), np.random.default_rng(seed))
+    train, val = (of_patients(rest, names) for names in dealt)
+    parts = cases.Splits(train, val, test, dropped=tuple(sorted(shared)))
     require_classes(parts, ("train", "val", "test"))
     return parts
+
+
+def official_or_holdout(
+    examples: Iterable[cases.Example],
+    seed: int,
+    *,
+    val_fraction: float = 0.2,
+    test_fraction: float = 0.2,
+    drop_shared: bool = False,
+) -> cases.Splits:
+    """`official` where the dataset has parts of its own; else a hold-out with `test_fraction` in the test part.
+
+    In both cases `val_fraction` of the patients outside the test part validate.
+
+    Raises:
+        cases.MammoError: as `official` or `patient_holdout`; some examples have an official part, others none.
+    """
+    examples = tuple(examples)
+    if any(example.part for example in examples):
+        return official(examples, seed, val_fraction=val_fraction, drop_shared=drop_shared)
+    rest = 1 - test_fraction
+    return patient_holdout(examples, seed, fractions=(rest * (1 - val_fraction), rest * val_fraction, test_fraction))
+
+
+def resplit_official_train(
+    examples: Iterable[cases.Example], seed: int, *, fractions: Sequence[float] = (0.765, 0.085, 0.15)
+) -> cases.Splits:
+    """The official training part alone, dealt anew by patient; the official test part is not used.
+
+    So Shen et al. 2019 split CBIS-DDSM (section 3.1.1: 85-15, then 10 % of the training patients for validation), as
+    the counts of their public code show.
+
+    Raises:
+        cases.MammoError: as `patient_holdout`; an example has no official part, or none is of the training part.
+    """
+    examples = _with_parts(_sorted(examples))
+    return patient_holdout((e for e in examples if e.part == "train"), seed, fractions=fractions)
 
 
 def random_examples(
@@ -150,13 +197,22 @@ def _sorted(examples: Iterable[cases.Example]) -> tuple[cases.Example, ...]:
     return examples
 
 
+def _with_parts(examples: tuple[cases.Example, ...]) -> tuple[cases.Example, ...]:
+    if unknown := [e.id for e in examples if e.part not in ("train", "test")]:
+        raise cases.MammoError(
+            f"split: {len(unknown)} of {len(examples)} examples have no official part ({unknown[0]}, ...); "
+            "use patient_holdout"
+        )
+    return examples
+
+
 def _check_fractions(fractions: Sequence[float], lengths: tuple[int, ...]) -> None:
     if len(fractions) not in lengths or min(fractions) <= 0 or not math.isclose(sum(fractions), 1, abs_tol=1e-9):
         expected = " or ".join(map(str, lengths))
         raise cases.MammoError(f"split: expected {expected} fractions above 0 with sum 1, found {tuple(fractions)}")
 
 
-def _patient_labels(examples: Iterable[cases.Example]) -> dict[str, float]:
+def patient_labels(examples: Iterable[cases.Example]) -> dict[str, float]:
     """Patient -> 1.0 if any of her examples is positive, else 0.0; sorted by patient."""
     labels: dict[str, float] = {}
     for example in examples:
@@ -164,7 +220,7 @@ def _patient_labels(examples: Iterable[cases.Example]) -> dict[str, float]:
     return dict(sorted(labels.items()))
 
 
-def _of_patients(examples: Iterable[cases.Example], patients: Collection[str]) -> tuple[cases.Example, ...]:
+def of_patients(examples: Iterable[cases.Example], patients: Collection[str]) -> tuple[cases.Example, ...]:
     return tuple(e for e in examples if e.patient_id in patients)
 
 
@@ -173,16 +229,16 @@ def _deal(labels: Mapping[str, float], fractions: Sequence[float], rng: np.rando
     parts: list[set[str]] = [set() for _ in fractions]
     for label in (0.0, 1.0):
         names = rng.permutation([name for name, its in labels.items() if its == label])
-        ends = np.cumsum(_apportion(len(names), fractions))
+        ends = np.cumsum(apportion(len(names), fractions))
         for part, chosen in zip(parts, np.split(names, ends[:-1]), strict=True):
             part.update(map(str, chosen))
     return parts
 
 
-def _apportion(total: int, fractions: Sequence[float]) -> np.ndarray:
+def apportion(total: int, fractions: Sequence[float]) -> np.ndarray:
     """Whole numbers nearest to total * fractions (largest remainder), none 0 if that can be helped.
 
-    >>> _apportion(10, (0.64, 0.16, 0.2)).tolist(), _apportion(3, (0.64, 0.16, 0.2)).tolist()
+    >>> apportion(10, (0.64, 0.16, 0.2)).tolist(), apportion(3, (0.64, 0.16, 0.2)).tolist()
     ([6, 2, 2], [1, 1, 1])
     """
     exact = total * np.asarray(fractions)

@@ -96,6 +96,12 @@ def compare(
     )
 
 
+def p_of_mean(values: ArrayLike, groups: Sequence[str] | np.ndarray, *, draws: int = 2000, seed: int = 0) -> float:
+    """Two-sided p that the mean of values (N,) is 0, from the bootstrap over patients of `intervals.mean`."""
+    index, _ = bootstrap.patient_index(np.asarray(groups))
+    return _p_value(np.asarray(values, float), index, draws, seed)
+
+
 def _by_id(scored: Scored) -> dict[str, int]:
     rows = {id: row for row, id in enumerate(scored.ids)}
     if len(rows) < len(scored.ids):

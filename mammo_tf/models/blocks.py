@@ -15,7 +15,7 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -37,7 +37,8 @@ class Conv:
         filters: number of output channels.
         kernel: side of the kernel.
         stride: in both directions.
-        padding: rows and columns of zeros on each of the four sides; None means kernel // 2.
+        padding: rows and columns of zeros on each of the four sides; None means kernel // 2; "same" is Keras' own,
+            which puts the odd row and column of zeros last.
         bias: whether a bias is learned.
     """
 
@@ -45,7 +46,7 @@ class Conv:
     filters: int
     kernel: int
     stride: int = 1
-    padding: int | None = None
+    padding: int | Literal["same"] | None = None
     bias: bool = True
 
 
@@ -72,9 +73,12 @@ def fan_out_normal(seed: int) -> keras.Initializer:
 def conv(
     x: keras.KerasTensor, facts: Conv, *, seed: int, initializer: Callable[[int], keras.Initializer] = fan_in_uniform
 ) -> keras.KerasTensor:
-    """A convolution (B, H, W, C) -> (B, H', W', filters), padded symmetrically: `same` is not, where it strides."""
+    """A convolution (B, H, W, C) -> (B, H', W', filters), padded symmetrically: `same` is not, where it strides.
+
+    The bias starts as PyTorch's where the kernel does, from zero with any other initializer.
+    """
     padding = facts.kernel // 2 if facts.padding is None else facts.padding
-    same = facts.stride == 1 and 2 * padding == facts.kernel - 1
+    same = padding == "same" or (facts.stride == 1 and 2 * padding == facts.kernel - 1)
     if padding and not same:
         x = keras.layers.ZeroPadding2D(padding, name=f"{facts.name}_pad")(x)
     stride = facts.stride
@@ -88,7 +92,9 @@ def conv(
         padding="same" if same else "valid",
         use_bias=facts.bias,
         kernel_initializer=initializer(layer_seed(seed, facts.name)),
-        bias_initializer=_bias(facts.kernel**2 * x.shape[-1], seed, facts.name),
+        bias_initializer=(
+            _bias(facts.kernel**2 * x.shape[-1], seed, facts.name) if initializer is fan_in_uniform else "zeros"
+        ),
         name=facts.name,
     )(x)
 
@@ -114,9 +120,11 @@ def _bias(fan_in: int, seed: int, name: str) -> keras.Initializer:
     return keras.initializers.RandomUniform(-bound, bound, seed=layer_seed(seed, f"{name}/bias"))
 
 
-def batch_norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def batch_norm(
+    x: keras.KerasTensor, name: str, *, momentum: float = BN_MOMENTUM, epsilon: float = BN_EPSILON
+) -> keras.KerasTensor:
     """Batch normalisation over the channels."""
-    return bn.BatchNormalization(momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=name)(x)
+    return bn.BatchNormalization(momentum=momentum, epsilon=epsilon, name=name)(x)
 
 
 def relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:

@@ -135,9 +135,9 @@ def _load_torch(
         if head or ours != _HEAD
         for variable in model.get_layer(ours).weights
     }
-    _refuse_difference(wanted, found, "state dict")
+    refuse_difference(wanted, found, "state dict")
     pairs = [(f"{name} -> {ours}", to, _turned(found[name], ours)) for name, (ours, to) in wanted.items()]
-    _assign(pairs)
+    assign(pairs)
 
 
 def _turned(value: np.ndarray, layer: str) -> np.ndarray:
@@ -154,7 +154,8 @@ def _channels_last(value: np.ndarray) -> np.ndarray:
     return value.transpose(*range(2, value.ndim), 1, 0)
 
 
-def _refuse_difference(wanted: Iterable[str], found: Iterable[str], what: str) -> None:
+def refuse_difference(wanted: Iterable[str], found: Iterable[str], what: str) -> None:
+    """Raises a MammoError that lists the names on one side only, if there are any."""
     missing, unexpected = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
     if missing or unexpected:
         raise cases.MammoError(
@@ -169,8 +170,15 @@ def _some(names: list[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _assign(pairs: list[tuple[str, keras.Variable, np.ndarray]]) -> None:
-    """Sets all variables, or none: the shapes are looked at first."""
+def assign(pairs: list[tuple[str, keras.Variable, np.ndarray]]) -> None:
+    """Sets all variables, or none: the shapes are looked at first.
+
+    Args:
+        pairs: (what a message calls it, variable, value).
+
+    Raises:
+        MammoError: a shape differs; says both.
+    """
     for name, variable, value in pairs:
         if tuple(variable.shape) != value.shape:
             raise cases.MammoError(f"{name}: the file has shape {value.shape}, the net {tuple(variable.shape)}")
@@ -191,7 +199,7 @@ def load_backbone(model: keras.Model, path: pathlib.Path) -> None:
     path = pathlib.Path(path)
     try:
         if path.name.endswith((".keras", ".weights.h5")):
-            _load_keras(model, _read_keras(path))
+            _load_keras(model, read_keras(path))
         else:
             _load_torch(model, read_torch_state(path), _torch_layers(model), head=False)
     except cases.DataError:
@@ -212,12 +220,18 @@ def _load_keras(model: keras.Model, state: Mapping[str, np.ndarray]) -> None:
     found = {name: value for name, value in state.items() if not name.startswith(f"{_HEAD}/")}
     layers = [layer for layer in model.layers if layer.name != _HEAD]
     wanted = {f"{layer.name}/{i}": variable for layer in layers for i, variable in enumerate(layer.weights)}
-    _refuse_difference(wanted, found, "file of weights")
-    _assign([(f"{name} ({variable.name})", variable, found[name]) for name, variable in wanted.items()])
+    refuse_difference(wanted, found, "file of weights")
+    assign([(f"{name} ({variable.name})", variable, found[name]) for name, variable in wanted.items()])
 
 
-def _read_keras(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """`layer name/index` -> array. Keras files layers by class and order, with the name as an attribute."""
+def read_keras(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Reads .keras or .weights.h5: `layer name/index` -> array.
+
+    Keras files layers by class and order, with the name as an attribute.
+
+    Raises:
+        DataError: the file is missing or is something else.
+    """
     import h5py
 
     def visit(at: str, item: h5py.HLObject) -> None:
@@ -245,18 +259,33 @@ def imagenet_resnet18() -> pathlib.Path:
     Raises:
         MammoError: there is no file and no way to it; says how to get one. Random weights never stand in for them.
     """
+    return found_or_fetched("ResNet-18", IMAGENET_FILES, IMAGENET_URL)
+
+
+def found_or_fetched(net: str, files: tuple[str, ...], url: str, **more: str) -> pathlib.Path:
+    """The first of `files` in `<cache>/weights`, else what `url` gives, kept there as the first name.
+
+    Args:
+        net: what the message calls the net.
+        files: names that a file of these weights may have.
+        url: of the file called `files[0]`.
+        more: for `keras.utils.get_file`, such as `file_hash`.
+
+    Raises:
+        MammoError: there is no file and no way to it; says how to get one.
+    """
     from mammo_tf import cache
 
     folder = pathlib.Path(cache.folder()) / "weights"
-    for name in IMAGENET_FILES:
+    for name in files:
         if (folder / name).is_file():
             return folder / name
     try:
         folder.mkdir(parents=True, exist_ok=True)  # get_file goes to /tmp where its folder is missing
-        found = keras.utils.get_file(IMAGENET_FILES[0], IMAGENET_URL, cache_dir=folder.parent, cache_subdir="weights")
+        found = keras.utils.get_file(files[0], url, cache_dir=folder.parent, cache_subdir="weights", **more)
     except Exception as error:  # get_file raises a bare Exception for every failure of the network
         raise cases.MammoError(
-            f"no ImageNet weights of ResNet-18 in {folder} ({', '.join(IMAGENET_FILES)}), and no download ({error}). "
-            f"Fetch {IMAGENET_URL}, put it there as {IMAGENET_FILES[0]}, or name it: --weights FILE"
+            f"no ImageNet weights of {net} in {folder} ({', '.join(files)}), and no download ({error}). "
+            f"Fetch {url}, put it there as {files[0]}, or name it: --weights FILE"
         ) from error
     return pathlib.Path(found)

@@ -10,6 +10,14 @@ Ao and Zhang (2020), section 3.2 - horizontal flip, rotation by any angle of the
 ratio 0.85 to 1.0 resized to 224 x 224 - is
 
     Augment(flip_horizontal=True, rotate_deg=(-180.0, 180.0), crop=(0.85, 1.0))
+
+Shen et al. (2019), section 3.1.2 - both flips, rotation by 25 degrees, shear by 0.2 rad, zooms of 0.8 to 1.2, channel
+shift by 20 of 255; each axis zoomed and each channel shifted by itself, as their program did - is
+
+    Augment(
+        flip_horizontal=True, flip_vertical=True, rotate_deg=(-25.0, 25.0), shear_deg=(-11.459, 11.459),
+        zoom_y=(0.8, 1.2), zoom_x=(0.8, 1.2), channel_shift_each=(-20 / 255, 20 / 255), fill="nearest", order=0,
+    )
 """
 
 from __future__ import annotations
@@ -42,7 +50,11 @@ _SLOTS = {
     "channel_shift": 11,
     "contrast": 12,
     "brightness": 13,
+    "channel_shift_0": 14,
+    "channel_shift_1": 15,
+    "channel_shift_2": 16,
 }
+_CHANNELS = 3
 _FLIPS = ("flip_horizontal", "flip_vertical")
 _GEOMETRY = (*_FLIPS, "zoom", "zoom_y", "zoom_x", "shear_deg", "rotate_deg", "translate", "crop")
 _POSITIVE = ("zoom", "zoom_y", "zoom_x", "crop")
@@ -66,6 +78,7 @@ class Augment:
         contrast: factor on the differences from the image's mean.
         brightness: added to the image; 0.1 is a tenth of the range of values.
         noise: standard deviation of Gaussian noise, drawn anew for each pixel.
+        channel_shift_each: added to each copy of the gray channel, drawn for each by itself; the last of all.
         fill: what lies outside the image: "constant" (`fill_value`), "nearest" (a a a | a b c d | d d d) or
             "reflect" (c b a | a b c d | d c b).
         fill_value: for "constant".
@@ -91,6 +104,7 @@ class Augment:
     fill: str = "constant"
     fill_value: float = 0.0
     order: int = 1
+    channel_shift_each: Range | None = dataclasses.field(default=None, metadata={"added": True})
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -134,7 +148,8 @@ def draw(augment: Augment, seed: tf.Tensor | int, epoch: tf.Tensor | int, index:
 
     Returns:
         The names of `Augment`, but zoom as "zoom_y" and "zoom_x", translate as "translate_y" and "translate_x", and
-        for a crop also "crop_y" and "crop_x", -0.5 to 0.5 between the two ends of the room that the window has.
+        for a crop also "crop_y" and "crop_x", -0.5 to 0.5 between the two ends of the room that the window has;
+        "channel_shift_0" to "channel_shift_2" for `channel_shift_each`.
     """
     unit = threefry.uniform(seed, epoch, index, len(_SLOTS))
     found = {}
@@ -155,6 +170,8 @@ def _limits(augment: Augment) -> dict[str, tuple[str, Range]]:
     for axis in ("y", "x"):
         limits[f"translate_{axis}"] = f"translate_{axis}", augment.translate
         limits[f"crop_{axis}"] = f"crop_{axis}", augment.crop and (-0.5, 0.5)
+    for channel in range(_CHANNELS):
+        limits[f"channel_shift_{channel}"] = f"channel_shift_{channel}", augment.channel_shift_each
     return {name: (slot, limit) for name, (slot, limit) in limits.items() if limit}
 
 
@@ -172,6 +189,15 @@ def apply(
         noise = threefry.normal(seed, epoch, index, pixels)
         images += augment.noise * tf.reshape(noise, tf.shape(images))
     return images
+
+
+def copy_channels(
+    augment: Augment, images: tf.Tensor, seed: tf.Tensor | int, epoch: tf.Tensor | int, index: tf.Tensor
+) -> tf.Tensor:
+    """The images (B, H, W) as three channels (B, H, W, 3), each shifted by `channel_shift_each`."""
+    parameters = draw(augment, seed, epoch, index)
+    shifts = tf.stack([parameters[f"channel_shift_{channel}"] for channel in range(_CHANNELS)], axis=1)
+    return images[..., None] + shifts[:, None, None, :]
 
 
 def intensity(images: tf.Tensor, parameters: warp.Parameters) -> tf.Tensor:

@@ -18,11 +18,13 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent import futures
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from mammo_tf import cases
+from mammo_tf.pipeline import arrays as loaded
 from mammo_tf.pipeline import augment as augmenting
 from mammo_tf.pipeline import resize as resizing
 from mammo_tf.pipeline import threefry
@@ -30,39 +32,10 @@ from mammo_tf.pipeline import threefry
 ALGORITHM_VERSION = 1
 
 Normalizer = Callable[[tf.Tensor], tf.Tensor]
-resize, resize_in_graph = resizing.resize, resizing.resize_in_graph
+Arrays = loaded.Arrays
 
 _FULL = 65535
 _ENDLESS = 2**31 - 1  # epochs
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Arrays:
-    """A part of the data in memory, in the order of its examples.
-
-    Attributes:
-        images: (N, S, S) uint16; 65535 stands for the view's max_value.
-        labels: (N,) float32, 0 or 1 (or a class number).
-        weights: (N,) float32, sample weights.
-        ids, patients: of the examples, N each.
-        problems: the files that could not be read; their examples are left out of everything above.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    weights: np.ndarray
-    ids: tuple[str, ...]
-    patients: tuple[str, ...]
-    problems: tuple[cases.Problem, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @functools.cached_property
-    def _on_host(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Images, labels and weights as tensors, made once: a dataset made in each epoch must not copy them again."""
-        with tf.device("CPU:0"):  # where tf.data works; left alone, they would settle on a GPU
-            return tf.constant(self.images), tf.constant(self.labels.astype(np.int32)), tf.constant(self.weights)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,34 +43,54 @@ class Pipeline:
     """How images get to the net.
 
     Attributes:
-        side: rows and columns of the image that the net takes.
-        normalize: `normalize(images, channels=...)` on the training images (N, S, S) uint16 gives the normalizer: a
-            hashable callable on (B, S, S, 1) float32 in [0, 1] whose operations XLA compiles. The pipeline binds its
-            own `channels`, so that `pipeline.normalize(arrays.images)` is the call.
+        side: rows and columns of the image that the net takes, one number for both or (height, width).
+        normalize: `normalize(images, channels=...)` on the training images (N, H, W) uint16 gives the normalizer: a
+            hashable callable on (B, H, W, 1) float32 in [0, 1] (or `channels` channels, where the augmentation makes
+            them) whose operations XLA compiles. The pipeline binds its own `channels`, so that
+            `pipeline.normalize(arrays.images)` is the call.
         augment: what `train` does to the images, None for nothing.
         batch: examples a batch.
         channels: copies of the gray channel that the net takes.
         copies: enlarges the training set before training, as Ao and Zhang (2020) did: the originals, unchanged, plus
             this many augmented copies of each, drawn once from the seed. None draws anew in each epoch instead.
+        resize: `resize.area` or `resize.cubic`; the exported model follows the same rule.
+        balance: `train` weights the classes of each batch alike (see `balanced`).
     """
 
-    side: int
+    side: int | tuple[int, int]
     normalize: Callable[..., Normalizer]
     augment: augmenting.Augment | None = None
     batch: int = 32
     channels: int = 3
     copies: int | None = None
+    resize: resizing.Rule = dataclasses.field(default=resizing.area, metadata={"added": True})
+    balance: bool = dataclasses.field(default=False, metadata={"added": True})
 
     def __post_init__(self):
-        for name in ("side", "batch", "channels"):
-            if getattr(self, name) < 1:
+        if not isinstance(self.side, int):
+            object.__setattr__(self, "side", tuple(self.side))
+        if len(self.shape) != 2:
+            raise cases.MammoError(f"pipeline: side must be one number or (height, width), found {self.side}")
+        for name, value in {"side": min(self.shape), "batch": self.batch, "channels": self.channels}.items():
+            if value < 1:
                 raise cases.MammoError(f"pipeline: {name} must be 1 or more, found {getattr(self, name)}")
+        resizing.check(self.resize)
         if self.copies is not None and (self.copies < 1 or self.augment is None):
             raise cases.MammoError(
                 f"pipeline: copies must be 1 or more and need an augment, found {self.copies} and {self.augment}"
             )
         # Callers use `normalize` as it stands; bound here, the number of channels cannot be forgotten.
         object.__setattr__(self, "normalize", functools.partial(self.normalize, channels=self.channels))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of the image that the net takes."""
+        return (self.side, self.side) if isinstance(self.side, int) else self.side
+
+    def describe(self) -> dict[str, Any]:
+        """What an exported model must repeat, JSON-able: `side` and the name of the rule `resize`."""
+        side = self.side if isinstance(self.side, int) else list(self.side)
+        return {"side": side, "resize": self.resize.__name__}
 
     def load(self, examples: Sequence[cases.Example], *, strict: bool = False) -> Arrays:
         """Decodes and resizes the first view of each example, in threads.
@@ -110,22 +103,15 @@ class Pipeline:
             DataError: with `strict`, a file is unreadable.
             MammoError: no example is left, a label is unknown, or an example has two views.
         """
-        _check_examples(examples)
+        check_examples(examples)
         with futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            found = list(pool.map(functools.partial(_read, side=self.side, strict=strict), examples))
+            found = list(pool.map(functools.partial(_read, pipeline=self, strict=strict), examples))
         kept = [i for i, image in enumerate(found) if not isinstance(image, cases.Problem)]
         problems = tuple(image for image in found if isinstance(image, cases.Problem))
         if not kept:
             first = f"; the first: {problems[0].path}: {problems[0].reason}" if problems else ""
             raise cases.MammoError(f"pipeline: no image left of {len(examples)} examples{first}")
-        return Arrays(
-            images=np.stack([found[i] for i in kept]),
-            labels=np.array([examples[i].label for i in kept], np.float32),
-            weights=np.array([examples[i].weight for i in kept], np.float32),
-            ids=tuple(examples[i].id for i in kept),
-            patients=tuple(examples[i].patient_id for i in kept),
-            problems=problems,
-        )
+        return collect([examples[i] for i in kept], images=np.stack([found[i] for i in kept]), problems=problems)
 
     def steps(self, arrays: Arrays) -> int:
         """Batches in an epoch of `train`; the last may be smaller."""
@@ -141,7 +127,7 @@ class Pipeline:
             start_epoch: the epoch to begin with, counted from 0.
 
         Returns:
-            Batches (x, y, w): (B, side, side, channels) float32, (B,) int32, (B,) float32.
+            Batches (x, y, w): (B, *shape, channels) float32, (B,) int32, (B,) float32.
         """
         threefry.check_seed(seed)
         count = len(arrays) * (1 + (self.copies or 0))
@@ -152,36 +138,55 @@ class Pipeline:
             return tf.data.Dataset.zip(tf.data.Dataset.from_tensors(epoch).repeat(), order)
 
         epochs = tf.data.Dataset.range(start_epoch, _ENDLESS).flat_map(epoch_of)
-        batches = self._batches(epochs, arrays, _prepare(self.augment, self.copies, normalizer), seed)
+        prepare = _prepare(self.augment, self.copies, normalizer)
+        batches = self._batches(epochs, arrays, prepare, seed, self.balance)
         return batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
     def evaluate(self, arrays: Arrays, normalizer: Normalizer) -> tf.data.Dataset:
         """Every example once, in order, not augmented; batches as from `train`, the last may be smaller."""
         order = tf.data.Dataset.range(len(arrays)).batch(self.batch)
         zipped = tf.data.Dataset.zip(tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat(), order)
-        return self._batches(zipped, arrays, _prepare(None, None, normalizer), 0)
+        return self._batches(zipped, arrays, _prepare(None, None, normalizer), 0, False)
 
-    def _batches(self, order: tf.data.Dataset, arrays: Arrays, prepare: Callable, seed: int) -> tf.data.Dataset:
+    def _batches(
+        self, order: tf.data.Dataset, arrays: Arrays, prepare: Callable, seed: int, balance: bool
+    ) -> tf.data.Dataset:
         """Pairs (epoch, indices) to batches; an index beyond the examples stands for a copy of one."""
-        if arrays.images.shape[1:] != (self.side, self.side):
+        if arrays.where is None and arrays.images.shape[1:] != self.shape:
             raise cases.MammoError(
                 f"pipeline: the images are {arrays.images.shape[1:]}, the pipeline's side is {self.side}"
             )
-        images, labels, weights = arrays._on_host
+        tensors, wanted = arrays.on_host, (*self.shape, self.channels)
         seed_word, originals = (tf.constant(number, tf.int64) for number in (seed, len(arrays)))
 
         @tf.autograph.experimental.do_not_convert
         def batch(epoch: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             rows = index % len(arrays)
-            x = prepare(tf.gather(images, rows), seed_word, epoch, index, originals)
-            if x.shape[1:] != (self.side, self.side, self.channels):
-                raise cases.MammoError(
-                    f"pipeline: the normalizer gives {x.shape[1:]}, the net takes "
-                    f"{(self.side, self.side, self.channels)}"
-                )
-            return x, tf.gather(labels, rows), tf.gather(weights, rows)
+            x = prepare(loaded.gather(tensors, rows, self.shape), seed_word, epoch, index, originals)
+            if x.shape[1:] != wanted:
+                raise cases.MammoError(f"pipeline: the normalizer gives {x.shape[1:]}, the net takes {wanted}")
+            y, w = tf.gather(tensors["labels"], rows), tf.gather(tensors["weights"], rows)
+            return x, y, balanced(y, w) if balance else w
 
         return order.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+
+def balanced(labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Weights by which the classes of a batch count alike: w_i B / (K n_i).
+
+    B is the size of the batch, K how many classes it holds, n_i how many of its examples share the class of example i
+    (Shen et al. 2019, section 3.1.2). A batch of one class keeps its weights.
+
+    Args:
+        labels: (B,) int32.
+        weights: (B,) float32.
+
+    Returns:
+        (B,) float32.
+    """
+    alike = tf.reduce_sum(tf.cast(labels[:, None] == labels[None, :], tf.float32), axis=1)
+    classes = tf.round(tf.reduce_sum(1.0 / alike))
+    return weights * tf.cast(tf.size(labels), tf.float32) / (classes * alike)
 
 
 @functools.lru_cache(maxsize=16)
@@ -191,17 +196,21 @@ def _prepare(augment: augmenting.Augment | None, copies: int | None, normalizer:
     @tf.function(jit_compile=True, autograph=False)
     def prepare(images: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor, originals: tf.Tensor):
         x = tf.cast(images, tf.float32) * (1.0 / _FULL)  # what XLA would make of a division
-        if copies:
-            moved = augmenting.apply(augment, x, seed, tf.zeros_like(epoch), index)  # drawn once for all epochs
-            x = tf.where((index < originals)[:, None, None], x, moved)
-        elif augment:
-            x = augmenting.apply(augment, x, seed, epoch, index)
-        return normalizer(x[..., None])
+        if augment is None:
+            return normalizer(x[..., None])
+        epoch = tf.zeros_like(epoch) if copies else epoch  # copies are drawn once for all epochs
+        moved = augmenting.apply(augment, x, seed, epoch, index)
+        if augment.channel_shift_each:
+            moved = augmenting.copy_channels(augment, moved, seed, epoch, index)
+            x = tf.repeat(x[..., None], moved.shape[-1], axis=-1)
+        else:
+            x, moved = x[..., None], moved[..., None]
+        return normalizer(tf.where((index < originals)[:, None, None, None], x, moved) if copies else moved)
 
     return prepare
 
 
-def _check_examples(examples: Sequence[cases.Example]) -> None:
+def check_examples(examples: Sequence[cases.Example]) -> None:
     unknown = [example.id for example in examples if math.isnan(example.label)]
     if unknown:
         some = ", ".join(unknown[:3])
@@ -211,9 +220,23 @@ def _check_examples(examples: Sequence[cases.Example]) -> None:
         raise cases.MammoError(f"pipeline: {len(several)} examples have not one view: {', '.join(several[:3])}")
 
 
-def _read(example: cases.Example, *, side: int, strict: bool) -> np.ndarray | cases.Problem:
-    """The example's image, (side, side) uint16, or why there is none."""
-    view = example.views[0]
+def collect(examples: Sequence[cases.Example], **arrays: Any) -> Arrays:
+    """`Arrays` of these examples; `arrays` are its fields that the examples do not know."""
+    return Arrays(
+        labels=np.array([example.label for example in examples], np.float32),
+        weights=np.array([example.weight for example in examples], np.float32),
+        ids=tuple(example.id for example in examples),
+        patients=tuple(example.patient_id for example in examples),
+        **arrays,
+    )
+
+
+def decode(view: cases.View, *, strict: bool) -> np.ndarray | cases.Problem:
+    """The view's pixels as stored, or why there are none.
+
+    Raises:
+        DataError: with `strict`, the file is unreadable or holds values above its max_value.
+    """
     try:
         pixels = view.pixels()
         if pixels.max() > view.max_value:
@@ -224,5 +247,14 @@ def _read(example: cases.Example, *, side: int, strict: bool) -> np.ndarray | ca
                 error if isinstance(error, cases.DataError) else cases.DataError(view.path or view.id, str(error))
             ) from error
         return cases.Problem(view.path or view.id, getattr(error, "reason", str(error)))
-    image = resizing.resize(pixels.astype(np.float32) / view.max_value, side, side)
+    return pixels
+
+
+def _read(example: cases.Example, *, pipeline: Pipeline, strict: bool) -> np.ndarray | cases.Problem:
+    """The example's image, (height, width) uint16, or why there is none."""
+    view = example.views[0]
+    pixels = decode(view, strict=strict)
+    if isinstance(pixels, cases.Problem):
+        return pixels
+    image = pipeline.resize(pixels.astype(np.float32) / view.max_value, *pipeline.shape)
     return np.rint(np.clip(image, 0.0, 1.0) * _FULL).astype(np.uint16)

@@ -1,7 +1,8 @@
 """Normalisation: gray images in [0, 1] to what a net takes, in plain TensorFlow operations.
 
 A factory sees the training images and returns a normalizer; the same normalizer then serves training, evaluation and
-the exported model. `describe` and `from_description` carry it through a JSON file.
+the exported model. `describe` and `from_description` carry it through a JSON file. One channel is copied to as many
+as the net takes; images that have them already are taken as they are.
 
     normalizer = train_statistics(arrays.images, channels=1)
     x = normalizer(tf.zeros([8, 64, 64, 1]))                        # (8, 64, 64, 1)
@@ -39,10 +40,10 @@ class PerImage:
     epsilon: float = 1e-4
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """(B, S, S, 1) float32 in [0, 1] to (B, S, S, channels) float32."""
+        """(B, H, W, 1 or channels) float32 in [0, 1] to (B, H, W, channels) float32."""
         centred = images - tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
         deviation = tf.sqrt(tf.reduce_mean(tf.square(centred), axis=(1, 2, 3), keepdims=True))
-        return tf.repeat(centred / tf.maximum(deviation, self.epsilon), self.channels, axis=-1)
+        return copied(centred / tf.maximum(deviation, self.epsilon), self.channels)
 
     def describe(self) -> dict[str, Any]:
         """JSON-able; `from_description` reads it."""
@@ -70,13 +71,29 @@ class Fixed:
             raise cases.MammoError(f"normalize: std must be above 0, found {self.std}")
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """(B, S, S, 1) float32 in [0, 1] to (B, S, S, channels) float32."""
-        copies = tf.repeat(images, self.channels, axis=-1)
-        return (copies - tf.constant(self.mean, tf.float32)) / tf.constant(self.std, tf.float32)
+        """(B, H, W, 1 or channels) float32 in [0, 1] to (B, H, W, channels) float32."""
+        return (copied(images, self.channels) - tf.constant(self.mean, tf.float32)) / tf.constant(
+            self.std, tf.float32
+        )
 
     def describe(self) -> dict[str, Any]:
         """JSON-able; `from_description` reads it."""
         return {"kind": "fixed", "mean": list(self.mean), "std": list(self.std), "channels": self.channels}
+
+
+def copied(images: tf.Tensor, channels: int) -> tf.Tensor:
+    """(B, H, W, 1 or channels) as (B, H, W, channels).
+
+    Raises:
+        MammoError: the images have another number of channels.
+    """
+    if images.shape[-1] == channels:
+        return images
+    if images.shape[-1] != 1:
+        raise cases.MammoError(
+            f"normalize: images of 1 or {channels} channels are expected, found {images.shape[-1]}"
+        )
+    return tf.repeat(images, channels, axis=-1)
 
 
 def per_image(images: np.ndarray, *, channels: int = 3) -> PerImage:
@@ -97,7 +114,8 @@ def train_statistics(images: np.ndarray, *, channels: int = 3) -> Fixed:
     """Mean and standard deviation over all pixels of the training images.
 
     Args:
-        images: (N, S, S) uint16, 65535 stands for 1.0; the training part only, as stored, not augmented.
+        images: (N, H, W) uint16, 65535 stands for 1.0; the training part only, as stored, not augmented. Where
+            patches are cut on the fly, these are the whole images that they are cut from.
         channels: copies of the gray channel that come out.
 
     Raises:
@@ -110,6 +128,21 @@ def train_statistics(images: np.ndarray, *, channels: int = 3) -> Fixed:
     if std < 1e-3:  # of 65535; a rounding error, not a contrast
         raise cases.MammoError(f"normalize: all {len(images)} training images have the one value {mean / 65535:.4f}")
     return Fixed((float(mean / 65535),), (float(std / 65535),), channels)
+
+
+def train_mean(images: np.ndarray, *, channels: int = 3) -> Fixed:
+    """Gray values of 0 to 255 less the mean of the training images, one number; no division (Shen et al. 2019).
+
+    Args:
+        images, channels: as for `train_statistics`.
+    """
+    mean = np.mean([image.mean(dtype=np.float64) for image in images])
+    return Fixed((float(mean / 65535),), (1 / 255,), channels)
+
+
+def gray_mean_255(normalizer: Fixed) -> float:
+    """The mean that is taken off, in gray values of 0 to 255: 52.18 in Shen et al.'s CBIS-DDSM, 44.33 in INbreast."""
+    return 255 * float(np.mean(normalizer.mean))
 
 
 def from_description(description: Mapping[str, Any]) -> PerImage | Fixed:

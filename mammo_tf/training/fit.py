@@ -25,7 +25,7 @@ import keras
 import numpy as np
 
 from mammo_tf import cases
-from mammo_tf.training import checkpoint, precision, schedule, scoring
+from mammo_tf.training import checkpoint, precision, progress, schedule, scoring
 
 log = logging.getLogger("mammo_tf")
 
@@ -103,18 +103,19 @@ def fit(
         model: gives logits (B, classes).
 
     Returns:
-        The best epoch and the history. Columns of a row: epoch and stage (from 1); loss (weighted by sample) and
-        accuracy, running means over the epoch in training mode; learning_rate; val_loss (weighted by sample),
-        val_accuracy, val_auc, all NaN without a validation part; seconds (validation included).
+        The best epoch and the history. Columns of a row: epoch and stage (from 1); loss (weighted by sample, with the
+        stage's penalty) and accuracy, running means over the epoch in training mode; learning_rate; val_loss
+        (weighted by sample, without penalty), val_accuracy, val_auc, all NaN without a validation part; seconds
+        (validation included).
 
     Raises:
         MammoError: a checkpoint cannot be written, a checkpoint of another training is found, or the loss
             stops being finite.
     """
+    schedule.check(plan.stages)
     fitting = _Fitting(model, data, plan, observers)
     saved = fitting.restore() if plan.resume else None
-    total = schedule.ends(plan.stages)[-1]
-    if fitting.done < total:
+    if not fitting.finished:
         try:
             for observer in observers:
                 observer.begin(model, fitting.done)
@@ -124,23 +125,25 @@ def fit(
             for observer in observers:
                 observer.end()
     checkpoint.assign(model.variables, fitting.best, "the best model")
-    model.trainable = True
+    schedule.set_trainable(model, ("",))
+    schedule.set_penalty(model, ())
     return Outcome(fitting.history, fitting.best_epoch)
 
 
 def _run_stage(fitting: _Fitting, number: int, saved: Any, callbacks: Sequence[keras.callbacks.Callback]) -> None:
     model, data, stage = fitting.model, fitting.data, fitting.plan.stages[number - 1]
     end = schedule.ends(fitting.plan.stages)[number - 1]
-    if fitting.done >= end:
+    if fitting.done >= end or fitting.finished:
         return
-    schedule.set_trainable(model, stage.trainable)
+    schedule.set_trainable(model, stage.trainable, stage.bn_frozen)
+    schedule.set_penalty(model, stage.penalty)
     compile_model(model, stage.optimizer())
     rate = float(model.optimizer.learning_rate)
     if fitting.done > end - stage.epochs:  # resumed inside this stage
         checkpoint.assign(model.optimizer.variables, saved.optimizer, "the optimizer")
     own = [_EpochEnd(fitting, number, rate)]
     if sys.stderr.isatty() and log.isEnabledFor(logging.INFO):
-        own.append(_Bar())
+        own.append(progress.Bar())
     model.fit(
         data.pipeline.train(data.train, data.normalizer, data.seed, start_epoch=fitting.done),
         steps_per_epoch=data.pipeline.steps(data.train),
@@ -180,6 +183,11 @@ class _Fitting:
         return len(self.history)
 
     @property
+    def finished(self) -> bool:
+        stages = self.plan.stages
+        return self.done >= schedule.ends(stages)[-1] or schedule.converged(stages, self.done, self.best_epoch)
+
+    @property
     def path(self) -> Path:
         return self.plan.folder / checkpoint.NAME
 
@@ -213,7 +221,7 @@ class _Fitting:
     def _validate(self) -> tuple[np.ndarray, dict[str, float]]:
         val = self.data.val
         if val is None:
-            return np.zeros((0, 2), np.float32), dict.fromkeys(scoring.COLUMNS, math.nan)
+            return np.zeros((0, self.model.output_shape[-1]), np.float32), dict.fromkeys(scoring.COLUMNS, math.nan)
         logits = scoring.predict(self.scorer, self.data.pipeline.evaluate(val, self.data.normalizer))
         return logits, scoring.score(logits, val.labels, val.weights)
 
@@ -231,7 +239,7 @@ class _Fitting:
         now = time.monotonic()
         share = self.plan.checkpoint_share
         due = share * (now - self._written) >= self._write_seconds
-        if due or self.done in schedule.ends(self.plan.stages):
+        if due or self.finished or self.done in schedule.ends(self.plan.stages):
             checkpoint.save(self.path, self._checkpoint())
             self._written = time.monotonic()
             self._write_seconds = self._written - now
@@ -272,21 +280,5 @@ class _EpochEnd(keras.callbacks.Callback):
             "%(val_loss).4f, accuracy %(val_accuracy).3f, AUC %(val_auc).3f; %(seconds).1f s",
             row,
         )
-
-
-class _Bar(keras.callbacks.Callback):
-    """A progress bar on a terminal's standard error, redrawn at most five times a second."""
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.title, self.drawn = f"epoch {epoch + 1}/{self.params['epochs']}", 0.0
-
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        done, steps, now = batch + 1, self.params["steps"], time.monotonic()
-        if now - self.drawn > 0.2:
-            self.drawn = now
-            bar = "#" * (30 * done // steps)
-            sys.stderr.write(f"\r{self.title} [{bar:.<30}] {done}/{steps} loss {float(logs['loss']):.4f} ")
-            sys.stderr.flush()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        sys.stderr.write("\r\033[K")  # the log line of the epoch takes the bar's place
+        if self.fitting.finished:
+            self.model.stop_training = True

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import json
 import platform
 import re
 from collections.abc import Iterator
@@ -145,3 +146,23 @@ def policy(chosen: Precision) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def policy_of(model: keras.Model) -> str:
+    """The policy that a model was built under: the mixed one of its layers where there is one, else "float32"."""
+    names = {layer.dtype_policy.name for layer in model.layers}
+    return next((name for name in sorted(names) if name.startswith("mixed_")), "float32")
+
+
+def recast(model: keras.Model, wanted: str) -> keras.Model:
+    """The same net and weights with every layer of a mixed policy under another one; those in float32 stay in it.
+
+    Layers that were kept in float32 on purpose cannot be told from those of a net trained in it.
+    """
+    built = policy_of(model)
+    if built in ("float32", wanted):
+        return model
+    text = json.dumps(keras.saving.serialize_keras_object(model)).replace(f'"{built}"', f'"{wanted}"')
+    twin = keras.saving.deserialize_keras_object(json.loads(text))
+    twin.set_weights(model.get_weights())
+    return twin

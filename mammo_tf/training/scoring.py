@@ -44,10 +44,13 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def calls(logits: np.ndarray) -> np.ndarray:
-    """The class, int (N,), that logits (N, 2) stand for: 1 where P(class 1) >= 0.5, so a tie is called 1.
+    """The class, int (N,), that logits (N, classes) stand for: the most probable one, the first of equals.
 
-    Keras' own accuracy, a history's `accuracy` of the training part, calls a tie 0.
+    Of two classes it is 1 where P(class 1) >= 0.5, so a tie is called 1 there. Keras' own accuracy, a history's
+    `accuracy` of the training part, calls a tie 0.
     """
+    if logits.shape[1] > 2:
+        return logits.argmax(axis=1)
     return (softmax(logits)[:, 1] >= 0.5).astype(int)
 
 
@@ -55,13 +58,13 @@ def score(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> dict[s
     """Validation columns of a history row.
 
     Args:
-        logits: (N, 2).
-        labels: (N,), 0 or 1.
+        logits: (N, classes).
+        labels: (N,), class numbers from 0.
         weights: (N,); they weight the loss alone, as Keras does.
 
     Returns:
-        val_loss (cross-entropy in nats), val_accuracy in [0, 1] (of `calls`), val_auc in [0, 1] (NaN when a class is
-        missing); all NaN when a logit is not finite.
+        val_loss (cross-entropy in nats), val_accuracy in [0, 1] (of `calls`), val_auc in [0, 1] (`auc`; of more than
+        two classes `macro_auc`; NaN where fewer than two classes are there); all NaN when a logit is not finite.
     """
     logits, labels = logits.astype(np.float64), np.asarray(labels).astype(int)
     if not np.isfinite(logits).all():
@@ -70,8 +73,33 @@ def score(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> dict[s
     return {
         "val_loss": float(np.average(losses, weights=weights)),
         "val_accuracy": float(np.mean(calls(logits) == labels)),
-        "val_auc": auc(labels, logits[:, 1] - logits[:, 0]),
+        "val_auc": macro_auc(labels, logits) if logits.shape[1] > 2 else auc(labels, logits[:, 1] - logits[:, 0]),
     }
+
+
+def log_odds(logits: np.ndarray) -> np.ndarray:
+    """log(p / (1 - p)) of each class, (N, classes) float64, of logits (N, classes).
+
+    Ranks as the probabilities do, also where those round to 1.
+    """
+    logits = logits.astype(np.float64)
+    others = [np.logaddexp.reduce(np.delete(logits, k, axis=1), axis=1) for k in range(logits.shape[1])]
+    return logits - np.stack(others, axis=1)
+
+
+def macro_auc(labels: np.ndarray, logits: np.ndarray) -> float:
+    """Mean over classes of the AUC of one class against the rest; NaN where fewer than two classes are there.
+
+    A class without examples has no AUC and is left out of the mean.
+
+    >>> macro_auc(np.array([0, 1, 2]), np.eye(3))
+    1.0
+    """
+    there = [k for k in range(logits.shape[1]) if (labels == k).any() and (labels != k).any()]
+    if not there:
+        return math.nan
+    odds = log_odds(logits)
+    return float(np.mean([auc(labels == k, odds[:, k]) for k in there]))
 
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> float:

@@ -36,12 +36,13 @@ class TensorBoard:
 
     Attributes:
         folder: the log folder of this training alone.
-        labels: (N,) validation labels, 0 or 1, in the order of the logits that `epoch` gets.
+        labels: (N,) validation labels, class numbers from 0, in the order of the logits that `epoch` gets.
         batch: gives a batch of images as augmented, (B, S, S, C) float, any range; each is shown stretched
             to [0, 1].
         hparams: what distinguishes this training, name -> str, number or bool.
-        draw: functions that return RGB uint8 (H, W, 3): "roc" of (labels, scores), "confusion" of the matrix (2, 2)
-            with rows true and columns predicted; a missing one is left out.
+        draw: functions that return RGB uint8 (H, W, 3): "roc" of (labels 0 or 1, scores), "confusion" of the matrix
+            (classes, classes) with rows true and columns predicted; a missing one is left out. With more than two
+            classes each that has examples gets a ROC curve of its own, against the rest.
         every: histograms and images appear each so many epochs.
     """
 
@@ -69,7 +70,7 @@ class TensorBoard:
             self._writer.flush()
 
     def epoch(self, row: Mapping[str, float], best: Mapping[str, float], logits: np.ndarray) -> None:
-        """Writes one epoch; `logits` (N, 2) are those of the validation part."""
+        """Writes one epoch; `logits` (N, classes) are those of the validation part."""
         with self._writer.as_default(step=row["epoch"]):
             _write_scalars(row, best)
             if row["epoch"] % self.every == 0:
@@ -92,11 +93,15 @@ class TensorBoard:
 
     def _write_drawings(self, logits: np.ndarray) -> None:
         labels = np.asarray(self.labels).astype(int)
+        classes = logits.shape[1]
         if "roc" in self.draw:
-            scores = scoring.softmax(logits)[:, 1]
-            tf.summary.image("validation/roc", self.draw["roc"](labels, scores)[None])
+            scores = scoring.softmax(logits)
+            for k in [1] if classes == 2 else np.unique(labels):
+                name = "validation/roc" if classes == 2 else f"validation/roc/class_{k}"
+                tf.summary.image(name, self.draw["roc"]((labels == k).astype(int), scores[:, k])[None])
         if "confusion" in self.draw:
-            matrix = np.bincount(2 * labels + scoring.calls(logits), minlength=4).reshape(2, 2)
+            pairs = classes * labels + scoring.calls(logits)
+            matrix = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
             tf.summary.image("validation/confusion", self.draw["confusion"](matrix)[None])
 
 

@@ -1,0 +1,239 @@
+"""Heatmaps over mammograms: where the patch net behind a run sees a malignant lesion, beside what the run answers.
+
+Heat is P(malignant mass) + P(malignant calcification) of the patch net slid over the image (Shen et al. 2019, section
+2.1); a net with a heatmap of its own is asked for that one. `pictures` and `flips` are hooks of `run.Run.after`,
+`explain` is the command `mammo-tf explain`.
+
+    paths = explain(record, images=[pathlib.Path("view.png")], out=pathlib.Path("pictures"))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from mammo_tf import artifacts, cases, figures, figures_mammograms, records, reuse
+from mammo_tf.datasets import dicom, folder_images, patch_sets, patch_table
+from mammo_tf.evaluation import combine, compare, intervals
+
+FILE = "heatmaps.npz"
+MALIGNANT = tuple(i for i, name in enumerate(patch_sets.CLASSES) if name.startswith("malignant"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """Images with their heat, ready to draw.
+
+    Attributes:
+        images: (N, H, W) uint16 at the net's size, 65535 is white.
+        heat: (N, h, w) float32 in [0, 1], edge to edge with the image; NaN at the rim, where no window is centred.
+        masks: bool (N, H, W), the annotated ROIs filled.
+        titles: N.
+        source: whose heat it is.
+    """
+
+    images: np.ndarray
+    heat: np.ndarray
+    masks: np.ndarray
+    titles: tuple[str, ...]
+    source: str
+
+
+def heat_net(folder: pathlib.Path, fitted: Any) -> tuple[Any, str] | None:
+    """A fitted net that gives heatmaps (N, u, v, classes) for a run, and what it is; None where there is none."""
+    names = [layer.name for layer in fitted.model.layers] if hasattr(fitted, "model") else []
+    if "heatmap_logits" in names:
+        logits = fitted.model.get_layer("heatmap_logits").output
+        softmax = keras.layers.Softmax(name="heat", dtype="float32")(logits)
+        own = keras.Model(fitted.model.input, softmax, name="heat")
+        return dataclasses.replace(fitted, model=own), "heatmap inside the net"
+    patch = reuse.patch_folder(folder)
+    shape = shape_of(fitted)
+    if patch is None or shape is None:
+        return None
+    return reuse.heatmap_net(patch, shape), "heatmap of the patch net that it started from"
+
+
+def shape_of(fitted: Any) -> tuple[int, int] | None:
+    """(height, width) of the images that a fitted method takes, None where it takes none."""
+    for holder in (fitted, getattr(fitted, "net", None), *getattr(fitted, "nets", ())):
+        if hasattr(holder, "pipeline"):
+            return holder.pipeline.shape
+    return None
+
+
+def maps(fitted: Any, net: Any, source: str, examples: Sequence[cases.Example], titles: Sequence[str]) -> Shown:
+    """Images, heat and ROIs of some examples."""
+    arrays = net.pipeline.load(examples, strict=True)
+    heat = placed(reuse.heatmaps(net, examples)[..., MALIGNANT].sum(axis=-1), net.pipeline.shape)
+    masks = np.stack([artifacts.lesion_mask(example, net.pipeline.shape) for example in examples])
+    return Shown(arrays.images, heat, masks, tuple(titles), source)
+
+
+def placed(heat: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Heat of windows (N, u, v), each window's at its centre: (N, 2 H/32, 2 W/32), NaN where no centre lies.
+
+    A window is `pool` cells of 32 pixels a side and moves by one, so u = H/32 - pool + 1. Half cells, since the centre
+    of an even number of cells lies between two.
+
+    >>> placed(np.ones((1, 2, 2)), (96, 96))[0, :, 2].tolist()
+    [nan, 1.0, 1.0, 1.0, 1.0, nan]
+    """
+    halves = heat.repeat(2, axis=1).repeat(2, axis=2).astype(np.float32)
+    rims = [(0, 0), *((side // 32 - cells,) * 2 for side, cells in zip(shape, heat.shape[1:], strict=True))]
+    return np.pad(halves, rims, constant_values=np.nan)
+
+
+def pictures(done: Any) -> dict[str, intervals.Estimate]:
+    """Hook: the surest true and false positives and negatives with their heat, as `heatmaps.png` and `.npz`."""
+    found = heat_net(done.folder, done.fitted)
+    if found is None or done.predictions.classes > 2:
+        return {}
+    chosen = figures_mammograms.four_cases(done.predictions.labels, done.predictions.scores)
+    examples = [done.predictions.examples[i] for i in chosen.values()]
+    titles = [f"{outcome}\nP {done.predictions.scores[i]:.2f}" for outcome, i in chosen.items()]
+    shown = maps(done.fitted, *found, examples, titles)
+    save(shown, done.folder, done.shown.note)
+    return {}
+
+
+def save(shown: Shown, folder: pathlib.Path, note: str) -> list[pathlib.Path]:
+    """Writes the picture and the arrays; returns both paths."""
+    picture, arrays = folder / "heatmaps.png", folder / FILE
+    figure = figures_mammograms.heatmaps(
+        shown.images / 65535, shown.heat, shown.titles, outlines=shown.masks, note=f"{shown.source}; {note}"
+    )
+    figures.save(figure, picture)
+    facts = {field.name: getattr(shown, field.name) for field in dataclasses.fields(shown)}
+    np.savez_compressed(arrays, **{**facts, "titles": np.array(shown.titles), "source": np.array(shown.source)})
+    return [picture, arrays]
+
+
+def read(folder: pathlib.Path) -> Shown:
+    """What `save` has written.
+
+    Raises:
+        cases.DataError: the run has drawn none.
+    """
+    try:
+        with np.load(folder / FILE, allow_pickle=False) as stored:
+            facts = {field.name: stored[field.name] for field in dataclasses.fields(Shown)}
+    except (OSError, ValueError, KeyError) as error:
+        raise cases.DataError(
+            folder / FILE, f"no examples kept by the run; name some by --images ({error})"
+        ) from None
+    return Shown(**{**facts, "titles": tuple(map(str, facts["titles"])), "source": str(facts["source"])})
+
+
+def flips(done: Any) -> dict[str, intervals.Estimate]:
+    """Hook: AUC of the mean over an image's four flips, and what that adds, paired ("A-AUC" of Tables 2 and 3)."""
+    p = done.predictions
+    averaged = combine.four_flips(done.fitted.four_flips(p.examples))
+    done.ledger.read(done.reported)
+    flipped = dataclasses.replace(p, scores=averaged[:, 1].astype(float))
+    artifacts.write_predictions(done.folder / "predictions_flips.csv", flipped)
+    gain = compare.compare(p.labels, flipped.scores, p.scores, p.patients, draws=done.shown.draws)
+    return {"auc_four_flips": intervals.auc(p.labels, flipped.scores, p.patients), "auc_flip_gain": gain.auc}
+
+
+def patch_picture(done: Any) -> dict[str, intervals.Estimate]:
+    """Hook: the coordinates of all patches as `patches.csv`, and those of one training image drawn on it."""
+    patch_table.write(done.folder / "patches.csv", done.parts)
+    image = next((e for e in done.parts.train if e.roi_id), done.parts.train[0]).views[0].load.view
+    mine = [e for e in done.parts.train if e.views[0].load.view is image]
+    windows = [(e.views[0].load, int(e.label)) for e in mine]
+    boxes = [(w.top, w.left, w.height, label) for w, label in windows]
+    pixels = image.pixels()
+    masks = [lesion.region.mask(pixels.shape) for lesion in image.lesions if lesion.region is not None]
+    outline = np.any(masks, axis=0) if masks else np.zeros(pixels.shape, bool)
+    figure = figures_mammograms.patches_on_view(
+        pixels / 65535, boxes, done.shown.class_names, outlines=outline, note=f"{image.id}; {done.shown.note}"
+    )
+    figures.save(figure, done.folder / "patches.png")
+    return {}
+
+
+def heatmap(
+    record: records.Record, images: Sequence[pathlib.Path], out: pathlib.Path, bits: int | None
+) -> list[pathlib.Path]:
+    """Method "heatmap": of the files, or of the examples that the run has kept."""
+    folder = pathlib.Path(record.folder)
+    note = f"{record.run}, {record.protocol}: {record.dataset} ({record.dataset_kind}), budget {record.budget}"
+    if not images:
+        return save(read(folder), out, note)
+    fitted = reuse.load(folder)
+    found = heat_net(folder, fitted)
+    if found is None:
+        raise cases.DataError(folder, "neither the run nor what it started from is a patch net with a heatmap")
+    examples = [example_of(path, bits) for path in images]
+    answers = fitted(examples)[:, 1] if len(record.class_names) == 2 else np.full(len(examples), np.nan)
+    titles = [f"{path.stem}\nP({record.class_names[1]}) {p:.2f}" for path, p in zip(images, answers, strict=True)]
+    return save(maps(fitted, *found, examples, titles), out, note)
+
+
+METHODS: dict[str, Callable[..., list[pathlib.Path]]] = {"heatmap": heatmap}
+
+
+def example_of(path: pathlib.Path, bits: int | None) -> cases.Example:
+    """One image file (DICOM, PNG, TIFF, PGM, JPEG) as an example without a label that is known.
+
+    Args:
+        path: the file; a dark background is taken for granted.
+        bits: of the stored values, where the file's own number is not to be believed (12-bit values in a 16-bit PNG).
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise cases.MissingError(path, "no such file")
+    if path.suffix.lower() in (".dcm", ".dicom"):
+        load, largest = dicom.read_pixels, dicom.max_value(dicom.read_header(path))
+    else:
+        load, largest = folder_images.read_image, folder_images.read_header(path).max_value
+    view = cases.View(
+        id=path.stem,
+        patient_id=path.stem,
+        side=None,
+        projection=cases.Projection.OTHER,
+        load=_Loader(load, path),
+        max_value=2**bits - 1 if bits else largest,
+        path=str(path),
+    )
+    return cases.Example(path.stem, path.stem, (view,), 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Loader:
+    load: Callable[[pathlib.Path], np.ndarray]
+    path: pathlib.Path
+
+    def __call__(self) -> np.ndarray:
+        return self.load(self.path)
+
+
+def explain(
+    record: records.Record,
+    *,
+    method: str = "heatmap",
+    images: Sequence[pathlib.Path] = (),
+    out: pathlib.Path,
+    bits: int | None = None,
+) -> list[pathlib.Path]:
+    """Draws a run's explanations into a folder; returns the files written.
+
+    Args:
+        record: of a finished run, whose folder is still there.
+        method: a name of `METHODS`.
+        images: files to explain; none stands for the examples that the run kept.
+        out: the folder, made where it is missing.
+        bits: see `example_of`.
+
+    Raises:
+        cases.MammoError: no such method; a file that cannot be read; a run without a heatmap.
+    """
+    if method not in METHODS:
+        raise cases.MammoError(f"--method {method}: there are {', '.join(METHODS)}")
+    return METHODS[method](record, images, artifacts.make_folder(pathlib.Path(out)), bits)

@@ -1,0 +1,156 @@
+"""What a paper compares, measured: pairs of rows on the same patients, classes of a patch net, four flips.
+
+Tables as in `report`, which puts them into its sections; the predictions beside the records are read for the pairs.
+
+    table = pairs.comparisons_table(shen2019, group)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mammo_tf import artifacts, cases, records
+from mammo_tf.evaluation import compare, folds, intervals
+from mammo_tf.tables import Table, number, with_interval
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """One row minus another on the same examples.
+
+    Attributes:
+        metric: "AUC", or "accuracy" where there are more than two classes.
+        difference: with its paired interval.
+        p: two-sided.
+    """
+
+    metric: str
+    difference: intervals.Estimate
+    p: float
+
+
+def comparisons_table(experiment: Any, group: Sequence[records.Record]) -> Table | None:
+    """Each comparison of the paper file (`COMPARISONS`) whose two rows were run, under each protocol."""
+    rows = []
+    published = {run.name: run.published for run in experiment.RUNS}
+    for claim, one, other in getattr(experiment, "COMPARISONS", ()):
+        for first, second in _matched(group, one, other):
+            if found := paired(first, second):
+                theirs = _published(published.get(one, {}), published.get(other, {}), found.metric)
+                cells = [with_interval(found.difference), number(found.p), verdict(found.difference)]
+                rows.append([claim, f"{one} - {other}", first.protocol, found.metric, number(theirs), *cells])
+    columns = ["the paper's claim", "rows", "protocol", "metric", "paper", "measured difference", "p", "says"]
+    notes = [
+        "Paired differences on the same examples, 95 % intervals over patients (clustered DeLong; of several splits "
+        "a bootstrap of the mean). p is not corrected for the number of comparisons. `n/a` in the column of the "
+        "paper: it gives no such pair of numbers."
+    ]
+    return Table("What the paper compares", columns, rows, notes) if rows else None
+
+
+def _matched(group: Sequence[records.Record], one: str, other: str) -> list[tuple[records.Record, records.Record]]:
+    by_row = {(r.run, r.protocol, r.seed): r for r in group}
+    pairs = [(r, by_row.get((other, r.protocol, r.seed))) for r in group if r.run == one]
+    return [(first, second) for first, second in pairs if second]
+
+
+def _published(one: Mapping[str, Any], other: Mapping[str, Any], metric: str) -> float | None:
+    """The paper's difference, of like with like: plain numbers, or those of four flips where only they are given."""
+    for key in {"AUC": ("auc", "auc_four_flips"), "accuracy": ("accuracy",)}[metric]:
+        if one.get(key) is not None and other.get(key) is not None:
+            return one[key] - other[key]
+    return None
+
+
+def verdict(difference: intervals.Estimate) -> str:
+    """ "higher", "lower" or "not told apart", by the interval; "no interval" where there is none."""
+    if math.isnan(difference.low) or math.isnan(difference.high):
+        return "no interval"
+    return "higher" if difference.low > 0 else "lower" if difference.high < 0 else "not told apart"
+
+
+def paired(one: records.Record, other: records.Record) -> Pair | None:
+    """The difference of two records; None where the predictions of one are not at hand.
+
+    Raises:
+        cases.MammoError: they were made on different examples.
+    """
+    files = [predictions_file(record) for record in (one, other)]
+    if None in files:
+        return None
+    a, b = map(artifacts.read_predictions, files)
+    if a.classes > 2:
+        return _of_classes(a, b)
+    if one.folds == other.folds == 1:
+        found = compare.compare(*compare.aligned(a, b))
+        return Pair("AUC", found.auc, found.auc_p)
+    found, p = folds.auc_difference(_folds(a), _folds(b))
+    return Pair("AUC", found, p)
+
+
+def predictions_file(record: records.Record) -> pathlib.Path | None:
+    """The table of a record's predictions: in the run's folder, or beside the kept record."""
+    folder = pathlib.Path(record.folder)
+    found = (path for path in (folder / f"{record.label}.csv", folder / "predictions.csv") if path.is_file())
+    return next(found, None) if record.folder else None
+
+
+def _of_classes(a: artifacts.Predictions, b: artifacts.Predictions) -> Pair:
+    """Accuracy of the likeliest class, as `compare.compare` does it for two."""
+    rows = {id: row for row, id in enumerate(b.ids)}
+    if set(rows) != set(a.ids):
+        raise cases.MammoError("compare: the runs were scored on different patches; a paired test needs one set")
+    order = np.array([rows[id] for id in a.ids], dtype=int)
+    right = [p.probabilities.argmax(axis=1) == p.labels for p in (a, b)]
+    gain = right[0].astype(float) - right[1][order].astype(float)
+    difference = intervals.mean(gain, a.patients)
+    return Pair("accuracy", difference, compare.p_of_mean(gain, a.patients))
+
+
+def _folds(p: artifacts.Predictions) -> list[folds.Fold]:
+    each = [p.of_fold(fold) for fold in np.unique(p.folds)]
+    return [folds.Fold(fold.labels, fold.scores, fold.patients) for fold in each]
+
+
+def classes_table(group: Sequence[records.Record]) -> Table | None:
+    """Recall of every class of the nets with more than two."""
+    several = [r for r in group if len(r.class_names) > 2]
+    if not several:
+        return None
+    names = list(several[0].class_names)
+    rows = [
+        [r.run, r.protocol, number(r.seed), with_interval(r.metrics["auc"])]
+        + [with_interval(r.metrics.get(f"recall: {name}")) for name in names]
+        for r in several
+    ]
+    columns = ["run", "protocol", "seed", "AUC (one against the rest)", *(f"recall, {name}" for name in names)]
+    notes = [f"A guess that knows nothing of the patch has an AUC of 0.5, and its {len(names)} recalls add up to 1."]
+    return Table("Patch nets, class by class", columns, rows, notes)
+
+
+def flips_table(group: Sequence[records.Record]) -> Table | None:
+    """AUC on validation, on the reported part, and of four flips with what they add."""
+    rows = []
+    for r in group:
+        if "auc_four_flips" in r.claims:
+            shown = [r.validation.get("auc"), r.metrics["auc"], r.claims["auc_four_flips"], r.claims["auc_flip_gain"]]
+            rows.append([r.run, r.protocol, number(r.seed), *map(with_interval, shown)])
+    columns = ["run", "protocol", "seed", "AUC, validation", "AUC", "AUC, four flips", "what the flips add (paired)"]
+    return Table("Validation, reported part, four flips", columns, rows) if rows else None
+
+
+def operating_table(group: Sequence[records.Record]) -> Table | None:
+    """The honest runs at the threshold that validation chose."""
+    rows = []
+    for r in group:
+        if not r.leaks and r.tuned:
+            found = [with_interval(r.tuned[n]) for n in ("recall", "specificity", "balanced_accuracy", "accuracy")]
+            rows.append([r.run, r.protocol, number(r.seed), r.threshold_rule, number(r.threshold), *found])
+    columns = ["run", "protocol", "seed", "rule", "threshold", "recall", "specificity", "balanced accuracy"]
+    return Table("At the threshold chosen on validation", [*columns, "accuracy"], rows) if rows else None

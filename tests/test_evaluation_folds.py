@@ -1,0 +1,163 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as peer
+
+from mammo_tf import cases
+from mammo_tf.evaluation import bootstrap, folds, intervals, metrics
+
+KEYS = ("accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "log_loss", "auc")
+
+
+def cohort(seed=0, patients=60, views=3):
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(rng.integers(0, 2, patients), views)
+    noise = np.repeat(rng.normal(size=patients), views) + rng.normal(size=len(labels))
+    names = np.repeat([f"p{i}" for i in range(patients)], views)
+    return folds.Fold(labels, 1 / (1 + np.exp(0.6 - 1.2 * labels - noise)), names)
+
+
+def dealt(fold, count):
+    """Patients dealt to folds, as in a cross-validation."""
+    part = np.array([int(name[1:]) % count for name in fold.patients])
+    return [folds.Fold(*(np.asarray(a)[part == k] for a in fold)) for k in range(count)]
+
+
+def same(one, two):
+    return (one.value, one.low, one.high) == pytest.approx((two.value, two.low, two.high), nan_ok=True)
+
+
+def test_one_fold_gives_what_intervals_give():
+    fold = cohort()
+    found = folds.evaluate([fold], threshold=0.4, draws=300, seed=5)
+    expected = intervals.evaluate(*fold, threshold=0.4, draws=300, seed=5)
+    expected["auc"] = intervals.auc_bootstrap(*fold, draws=300, seed=5)
+    assert tuple(found) == KEYS
+    for name in KEYS:
+        assert same(found[name], expected[name])
+        assert found[name].method == "one fold, clustered bootstrap, 300 draws"
+        assert (found[name].n, found[name].patients) == (180, 60)
+
+
+def test_the_value_is_the_mean_over_folds_and_the_method_says_so():
+    parts = dealt(cohort(), 5)
+    found = folds.evaluate(parts, draws=50)
+    aucs = [peer.roc_auc_score(fold.labels, fold.scores) for fold in parts]
+    assert found["auc"].value == pytest.approx(np.mean(aucs))
+    assert found["auc"].value != pytest.approx(metrics.auc(*cohort()[:2]))  # pooled
+    assert found["auc"].method.startswith(
+        f"mean over 5 folds (sd {np.std(aucs, ddof=1):.3f}), clustered bootstrap, 50"
+    )
+    f1 = [peer.f1_score(fold.labels, fold.scores >= 0.5) for fold in parts]
+    assert found["f1"].value == pytest.approx(np.mean(f1))
+    assert folds.between(parts)["f1"] == pytest.approx((np.mean(f1), np.std(f1, ddof=1), 5))
+    np.testing.assert_allclose(folds.per_fold(parts)["f1"], f1)
+    assert (found["f1"].n, found["f1"].patients) == (180, 60)
+
+
+@pytest.mark.parametrize("crossed", [True, False])
+def test_the_interval_is_that_of_a_plain_loop_over_drawn_patients(crossed):
+    fold = cohort(patients=24)
+    parts = dealt(fold, 3) if crossed else [fold, folds.Fold(fold[0], cohort(9, patients=24).scores, fold[2])]
+    cuts = [0.4, 0.5, 0.6][: len(parts)]
+    found = folds.evaluate(parts, threshold=cuts, draws=40, seed=2)
+    union = sorted(set(fold.patients))
+    drawn = {"auc": [], "accuracy": [], "log_loss": []}
+    for row in bootstrap.resample(len(union), 40, seed=2):
+        each = {name: [] for name in drawn}
+        for (labels, scores, patients), cut in zip(parts, cuts, strict=True):
+            rows = np.repeat(np.arange(len(labels)), [int(row[union.index(name)]) for name in patients])
+            y, s = labels[rows], scores[rows]
+            both = 0 < y.sum() < len(y)
+            each["auc"].append(peer.roc_auc_score(y, s) if both else math.nan)
+            each["accuracy"].append(peer.accuracy_score(y, s >= cut))
+            each["log_loss"].append(peer.log_loss(y, s, labels=[0, 1]))
+        for name, values in each.items():
+            drawn[name].append(np.mean(values))
+    for name, values in drawn.items():
+        low, high = np.nanquantile(values, [0.025, 0.975])
+        assert (found[name].low, found[name].high) == pytest.approx((low, high))
+
+
+def test_folds_that_share_their_patients_add_no_certainty_and_folds_that_deal_them_do():
+    fold = cohort(patients=100)
+    one = folds.evaluate([fold])["accuracy"]
+    five = folds.evaluate([fold] * 5)["accuracy"]
+    assert same(one, five) and five.method.startswith("mean over 5 folds (sd 0.000)")
+    crossed = folds.evaluate(dealt(fold, 5))["accuracy"]
+    assert crossed.high - crossed.low == pytest.approx(one.high - one.low, rel=0.15)
+    part = folds.evaluate(dealt(fold, 5)[:1])["accuracy"]
+    assert (part.high - part.low) / (one.high - one.low) > 1.6  # sqrt(5) = 2.2
+
+
+@pytest.mark.slow
+def test_the_interval_of_a_fixed_scorer_covers_its_auc():
+    rng, truth, covered = np.random.default_rng(0), stats.norm.cdf(1.2 / 2), 0
+    labels, patients = np.repeat(np.arange(100) % 2, 4), np.repeat(np.arange(100), 4)
+    for seed in range(200):
+        noise = np.repeat(rng.normal(size=100), 4) + rng.normal(size=400)
+        scores = 1 / (1 + np.exp(-1.2 * labels - noise))
+        part = (patients // 2) % 5
+        parts = [folds.Fold(labels[part == k], scores[part == k], patients[part == k]) for k in range(5)]
+        found = folds.evaluate(parts, draws=500, seed=seed)["auc"]
+        covered += found.low <= truth <= found.high
+    assert covered / 200 > 0.87  # seen: 0.91, with 10 patients of a class in a fold
+
+
+def test_noise_pooled_over_folds_is_not_what_is_reported():
+    rng = np.random.default_rng(0)
+    parts, labels = [], np.array([0] * 20 + [1] * 20)
+    for k in range(5):
+        # a net's level follows its training share, which falls as the fold's own share rises
+        chosen = labels if k != 2 else np.array([0] * 10 + [1] * 30)
+        level = -0.05 * (chosen.mean() - 0.5)
+        parts.append(folds.Fold(chosen, 0.5 + level * 20 + 0.01 * rng.normal(size=40), np.arange(40) + 40 * k))
+    pooled = metrics.auc(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
+    found = folds.evaluate(parts, draws=500)["auc"]
+    assert pooled < 0.45 and found.low < 0.5 < found.high
+
+
+def test_what_a_fold_leaves_undefined_is_told():
+    negative = folds.Fold([0, 0], [0.1, 0.6], ["x", "y"])
+    found = folds.evaluate([cohort(), negative], draws=50)
+    for name in ("recall", "auc", "balanced_accuracy"):
+        assert math.isnan(found[name].value) and found[name].method == "undefined in 1 of 2 folds"
+    assert found["specificity"].low < found["specificity"].value < found["specificity"].high
+    small = [folds.Fold([0, 1], [0.1, 0.9], [f"a{k}", f"b{k}"]) for k in range(2)]
+    rare = folds.evaluate(small, draws=4000)["auc"]
+    # 4 draws from 4 patients hit all of them with 4! / 4^4 = 9.4 %
+    assert "few positives (2 patients); few negatives (2 patients); undefined in 9" in rare.method
+    assert rare.method.endswith(" % of the draws; degenerate") and (rare.value, rare.low) == (1, 1)
+
+
+def test_few_patients_are_counted_over_the_union():
+    fold = cohort(patients=60)
+    parts = dealt(fold, 5)
+    assert "few" not in folds.evaluate(parts, draws=20)["auc"].method
+    few = dealt(cohort(patients=25), 5)
+    positives = len({name for part in few for name, label in zip(part.patients, part.labels, strict=True) if label})
+    assert f"few positives ({positives} patients)" in folds.evaluate(few, draws=20)["auc"].method
+    assert "few" not in folds.evaluate(few, draws=20)["accuracy"].method
+
+
+def test_names_are_matched_not_positions():
+    fold = cohort(patients=40)
+    other = folds.Fold(*(np.asarray(a)[::-1] for a in fold))
+    assert same(folds.evaluate([fold, other], draws=60)["auc"], folds.evaluate([fold], draws=60)["auc"])
+
+
+@pytest.mark.parametrize(
+    "parts, threshold, match",
+    [
+        ([], 0.5, "there are none"),
+        ([([0, 1], [0.1, 0.2], "ab")], [0.5, 0.4], "2 thresholds for 1 folds"),
+        ([([0, 1], [0.1, 0.2], ["a"])], 0.5, r"fold 0: \(1,\) patients for \(2,\) labels"),
+        ([([0, 1], [0.1, 0.2], ["a", "b"]), ([0, 2], [0.1, 0.2], ["a", "b"])], 0.5, "fold 1: .* neither 0 nor 1"),
+    ],
+)
+def test_what_does_not_fit_is_refused(parts, threshold, match):
+    parts = [(y, s, list(p)) for y, s, p in parts]
+    with pytest.raises(cases.MammoError, match=match):
+        folds.evaluate(parts, threshold=threshold, draws=5)

@@ -289,7 +289,12 @@ class PatchNet:
         return method.KerasMethod(
             net=functools.partial(backbone.net, classes=self.classes, **size_of(self.backbone, budget)),
             pipeline=patches.PatchPipeline(
-                budget.patch_side, normalize.train_mean, AUGMENT, batch=budget.patch_batch, balance=True
+                budget.patch_side,
+                normalize.train_mean,
+                AUGMENT,
+                batch=budget.patch_batch,
+                balance=True,
+                resize=RESIZE[self.protocol],
             ),
             stages=self._stages(budget),
             select=schedule.best_val_accuracy,
@@ -435,7 +440,7 @@ def patch_row(name: str, protocol: run.Rules) -> run.Run:
         PatchNet(backbone, patch_set, protocol.name, pretrained),
         sample=functools.partial(sample, patch_set=patch_set, protocol=protocol.name),
         classes=patch_sets.CLASSES,
-        after=(explaining.patch_picture,),
+        after=(explaining.patch_picture, explaining.patch_heat),
         standin=STANDINS[backbone] if pretrained else None,
         pretrained=BACKBONES[backbone].imagenet if pretrained else None,
         published={"table": "1", "accuracy": accuracy, "epoch": epoch},

@@ -117,7 +117,6 @@ def versions(roots: Iterable[str]) -> dict[str, int]:
     return {module: version for module, version in sorted(found.items()) if version is not None}
 
 
-@functools.cache
 def _tree(module: str) -> ast.Module | None:
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None:
@@ -129,11 +128,18 @@ def _tree(module: str) -> ast.Module | None:
     return ast.parse(pathlib.Path(file).read_text()) if file and file.endswith(".py") else None
 
 
-def _facts(module: str) -> tuple[int | None, list[str]]:
+def _facts(module: str) -> tuple[int | None, tuple[str, ...]]:
     """The module's ALGORITHM_VERSION (of the loaded module where it is loaded) and what it imports."""
+    version, imported = _written(module)
+    return getattr(sys.modules.get(module), "ALGORITHM_VERSION", version), imported
+
+
+@functools.cache
+def _written(module: str) -> tuple[int | None, tuple[str, ...]]:
+    """The same as its file says it; walking the tree of every module takes a second, and each run asks."""
     tree = _tree(module)
     if tree is None:
-        return None, []
+        return None, ()
     imported, version = [], None
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -142,4 +148,4 @@ def _facts(module: str) -> tuple[int | None, list[str]]:
             imported += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ALGORITHM_VERSION":
             version = ast.literal_eval(node.value)
-    return getattr(sys.modules.get(module), "ALGORITHM_VERSION", version), imported
+    return version, tuple(imported)

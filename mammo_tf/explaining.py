@@ -21,7 +21,7 @@ from mammo_tf import artifacts, cases, figures, figures_mammograms, records, reu
 from mammo_tf.datasets import dicom, folder_images, patch_sets, patch_table
 from mammo_tf.evaluation import combine, compare, intervals
 
-FILE = "heatmaps.npz"
+FILE, PATCHES = "heatmaps.npz", "patches.csv"
 MALIGNANT = tuple(i for i, name in enumerate(patch_sets.CLASSES) if name.startswith("malignant"))
 
 
@@ -31,7 +31,7 @@ class Shown:
 
     Attributes:
         images: (N, H, W) uint16 at the net's size, 65535 is white.
-        heat: (N, h, w) float32 in [0, 1], edge to edge with the image; NaN at the rim, where no window is centred.
+        heat: (N, h, w) float32 in [0, 1], edge to edge with the image; NaN where no window is centred
         masks: bool (N, H, W), the annotated ROIs filled.
         titles: N.
         source: whose heat it is.
@@ -46,6 +46,8 @@ class Shown:
 
 def heat_net(folder: pathlib.Path, fitted: Any) -> tuple[Any, str] | None:
     """A fitted net that gives heatmaps (N, u, v, classes) for a run, and what it is; None where there is none."""
+    if getattr(fitted, "classes", 2) > 2:
+        return reuse.heatmap_net(folder, patch_table.image_shape(folder / PATCHES)), "heatmap of the patch net"
     names = [layer.name for layer in fitted.model.layers] if hasattr(fitted, "model") else []
     if "heatmap_logits" in names:
         logits = fitted.model.get_layer("heatmap_logits").output
@@ -67,7 +69,7 @@ def shape_of(fitted: Any) -> tuple[int, int] | None:
     return None
 
 
-def maps(fitted: Any, net: Any, source: str, examples: Sequence[cases.Example], titles: Sequence[str]) -> Shown:
+def maps(net: Any, source: str, examples: Sequence[cases.Example], titles: Sequence[str]) -> Shown:
     """Images, heat and ROIs of some examples."""
     arrays = net.pipeline.load(examples, strict=True)
     heat = placed(reuse.heatmaps(net, examples)[..., MALIGNANT].sum(axis=-1), net.pipeline.shape)
@@ -78,7 +80,7 @@ def maps(fitted: Any, net: Any, source: str, examples: Sequence[cases.Example], 
 def placed(heat: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Heat of windows (N, u, v), each window's at its centre: (N, 2 H/32, 2 W/32), NaN where no centre lies.
 
-    A window is `pool` cells of 32 pixels a side and moves by one, so u = H/32 - pool + 1. Half cells, since the centre
+    A window is `pool` cells of 32 pixels a side and moves by one, so u = H/32 - pool + 1. Half cells: the centre
     of an even number of cells lies between two.
 
     >>> placed(np.ones((1, 2, 2)), (96, 96))[0, :, 2].tolist()
@@ -97,7 +99,7 @@ def pictures(done: Any) -> dict[str, intervals.Estimate]:
     chosen = figures_mammograms.four_cases(done.predictions.labels, done.predictions.scores)
     examples = [done.predictions.examples[i] for i in chosen.values()]
     titles = [f"{outcome}\nP {done.predictions.scores[i]:.2f}" for outcome, i in chosen.items()]
-    shown = maps(done.fitted, *found, examples, titles)
+    shown = maps(*found, examples, titles)
     save(shown, done.folder, done.shown.note)
     return {}
 
@@ -143,7 +145,7 @@ def flips(done: Any) -> dict[str, intervals.Estimate]:
 
 def patch_picture(done: Any) -> dict[str, intervals.Estimate]:
     """Hook: the coordinates of all patches as `patches.csv`, and those of one training image drawn on it."""
-    patch_table.write(done.folder / "patches.csv", done.parts)
+    patch_table.write(done.folder / PATCHES, done.parts)
     image = next((e for e in done.parts.train if e.roi_id), done.parts.train[0]).views[0].load.view
     mine = [e for e in done.parts.train if e.views[0].load.view is image]
     windows = [(e.views[0].load, int(e.label)) for e in mine]
@@ -155,6 +157,22 @@ def patch_picture(done: Any) -> dict[str, intervals.Estimate]:
         pixels / 65535, boxes, done.shown.class_names, outlines=outline, note=f"{image.id}; {done.shown.note}"
     )
     figures.save(figure, done.folder / "patches.png")
+    return {}
+
+
+def patch_heat(done: Any) -> dict[str, intervals.Estimate]:
+    """Hook: the patch net's heat over one image of the reported part for each class of lesion, as `pictures` does."""
+    found: dict[int, cases.Example] = {}
+    for example in done.predictions.examples:
+        label, image = int(example.label), example.views[0].load.view
+        if label and label not in found:
+            found[label] = dataclasses.replace(example, id=image.id, views=(image,))
+    if found:
+        examples = [found[label] for label in sorted(found)]
+        shape = (examples[0].views[0].load.height, examples[0].views[0].load.width)
+        titles = [done.shown.class_names[label] for label in sorted(found)]
+        net = reuse.heatmap_net(done.folder, shape)
+        save(maps(net, "heatmap of the patch net", examples, titles), done.folder, done.shown.note)
     return {}
 
 
@@ -173,7 +191,7 @@ def heatmap(
     examples = [example_of(path, bits) for path in images]
     answers = fitted(examples)[:, 1] if len(record.class_names) == 2 else np.full(len(examples), np.nan)
     titles = [f"{path.stem}\nP({record.class_names[1]}) {p:.2f}" for path, p in zip(images, answers, strict=True)]
-    return save(maps(fitted, *found, examples, titles), out, note)
+    return save(maps(*found, examples, titles), out, note)
 
 
 METHODS: dict[str, Callable[..., list[pathlib.Path]]] = {"heatmap": heatmap}

@@ -4,60 +4,18 @@ import dataclasses
 import functools
 import json
 import os
+import pathlib
+import time
 
-import numpy as np
 import pytest
 
-from mammo_tf import artifacts, cases, planning, records, run
-from mammo_tf.datasets import cbis_ddsm, folder, phantom, splits
-from tests import samples
-
-BUDGET = run.Budget("smoke", phantom.PhantomSpec(patients=24, height=128, width=96, spacing_mm=1.6), draws=100)
-
-
-@dataclasses.dataclass(frozen=True)
-class MeanIntensity:
-    """Scores an image by its mean gray value; counts in `reads` what it was shown."""
-
-    noise: float = 0.0
-
-    def fit(self, train, val, context):
-        rng = np.random.default_rng(context.seed)
-        return functools.partial(predict, shift=self.noise * rng.normal())
-
-
-def predict(examples, *, shift):
-    score = np.array([e.views[0].pixels().mean() / e.views[0].max_value + shift for e in examples])
-    score = np.clip(score, 0.01, 0.99)
-    return np.stack([1 - score, score], axis=1).astype(np.float32)
-
-
-def method(budget):
-    return MeanIntensity()
-
-
-def noisy_method(budget):
-    return MeanIntensity(noise=0.05)
-
+from mammo_tf import artifacts, cases, records, run
+from mammo_tf.datasets import folder, splits
+from mammo_tf.evaluation import folds
+from tests import samples, toy_runs
+from tests.toy_runs import BUDGET, a_run, noisy_method, settings
 
 LEAKY = functools.partial(splits.random_examples, leak="images of a patient on both sides")
-
-
-def a_run(**changes):
-    base = run.Run(
-        paper="toy",
-        name="mean_intensity",
-        method=method,
-        data=folder.whole_images,
-        split=splits.patient_holdout,
-        protocol=run.Rules("honest", "test"),
-        policy=folder.policy,
-    )
-    return dataclasses.replace(base, **changes)
-
-
-def settings(tmp_path, **changes):
-    return dataclasses.replace(run.Settings(budget=BUDGET, dataset=folder, out=tmp_path), **changes)
 
 
 def test_a_run_leaves_its_record_predictions_and_figures(tmp_path):
@@ -149,24 +107,68 @@ def test_a_class_missing_from_a_part_is_named(tmp_path):
         run.execute(a_run(data=only_one_class), settings(tmp_path))
 
 
-def test_listed_seconds_are_those_of_the_first_datasets_phantom(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "results" / "ao2020").mkdir(parents=True)
-    for name, seconds, kind in (
-        ("cbis_ddsm", 60.0, "phantom"),
-        ("cbis_ddsm", 7.0, "real"),
-        ("mini_mias", 5.0, "phantom"),
-    ):
-        record = samples.record(dataset=name, dataset_kind=kind, seconds=seconds)
-        records.save(record, tmp_path / "results" / "ao2020" / f"{record.label}.json")
-    row = a_run(paper="ao2020", name="baseline_cnn")
-    module = samples.module(RUNS=(row,), BUDGETS={"demo": BUDGET}, KEY="ao2020", DATASETS=(cbis_ddsm, folder))
-    assert planning.costs(module.RUNS, module)[0]["demo: seconds"] == 60.0
+FOLDS = functools.partial(splits.patient_kfold, folds=3, val_fraction=0.25)
 
 
-def test_costs_are_listed_for_every_budget(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    module = samples.module(RUNS=(a_run(),), BUDGETS={"smoke": BUDGET}, KEY="toy", DATASETS=(folder, cbis_ddsm))
-    (row,) = planning.costs(module.RUNS, module)
-    assert row["run"] == "mean_intensity" and row["smoke: epochs"] == 0
-    assert "mean_intensity" in planning.text([row])
+def count_examples(done):
+    """Hook: how many examples the part has that it is called for; reads the labels once more."""
+    done.ledger.read(done.reported)
+    (done.folder / "seen.txt").write_text(f"{done.parts.fold} {len(done.predictions.ids)} {done.budget.name}")
+    return {"examples": samples.estimate(float(len(done.predictions.ids)))}
+
+
+def test_several_splits_have_folders_of_their_own_and_one_record(tmp_path):
+    need = a_run(name="need", split=FOLDS, method=toy_runs.slow_method, after=())
+    started = time.perf_counter()
+    record = run.execute(a_run(split=FOLDS, needs=(need,), after=(count_examples,)), settings(tmp_path))
+    passed = time.perf_counter() - started
+    whole = pathlib.Path(record.folder or next(tmp_path.glob("toy/mean_intensity-*")))
+    (loaded,) = records.load(whole)
+    assert (loaded.folds, loaded.reported) == (3, "test")
+    predictions = artifacts.read_predictions(whole / "predictions.csv")
+    each = [predictions.of_fold(k) for k in range(3)]
+    for k, one in enumerate(each):
+        patients = json.loads((whole / f"fold{k}" / "patients.json").read_text())
+        assert set(one.patients) == set(patients["test"]) and not set(one.patients) & set(patients["train"])
+        assert (whole / f"fold{k}" / "seen.txt").read_text() == f"{k} {len(one.ids)} smoke"
+        given = json.loads((whole / f"fold{k}" / "given.json").read_text())["inputs"]
+        assert list(given) == ["need"] and pathlib.Path(given["need"]).name == f"fold{k}"
+        assert json.loads((whole / f"fold{k}" / "reads.json").read_text())["test"] == 2
+    assert sum(len(one.ids) for one in each) == len(predictions.ids) == len(set(predictions.ids))
+    expected = folds.evaluate([(p.labels, p.scores, p.patients) for p in each], draws=BUDGET.draws)
+    assert loaded.metrics["auc"].value == pytest.approx(expected["auc"].value)
+    assert loaded.metrics["auc"].method.startswith("mean over 3 folds")
+    assert loaded.claims["examples"].value == len(each[0].ids) and loaded.test_reads == 2
+    beside = json.loads((whole / run.NEEDS_FILE).read_text())
+    assert records.load((whole / beside["need"]).resolve())[0].hash == loaded.needs["need"]
+    assert loaded.seconds < passed - 3 * 1.5  # the need slept in three folds; that is its own cost
+
+
+def twice(parts, budget, seed):
+    """Two examples of each image; the file that it says it has left out."""
+    doubled = {
+        name: tuple(dataclasses.replace(e, id=f"{e.id}/{k}") for e in getattr(parts, name) for k in range(2))
+        for name in ("train", "val", "test")
+    }
+    return dataclasses.replace(parts, **doubled), (cases.Problem("a mask", "empty"),)
+
+
+def test_examples_are_sampled_after_the_split_and_its_hash_stays(tmp_path):
+    plain = run.execute(a_run(after=()), settings(tmp_path))
+    sampled = run.execute(a_run(after=(), sample=twice, classes=("no", "yes")), settings(tmp_path))
+    assert sampled.split == plain.split and sampled.hash != plain.hash
+    for part, size in plain.sizes.items():
+        assert sampled.sizes[part]["examples"] == 2 * size["examples"]
+        assert sampled.sizes[part]["patients"] == size["patients"]
+    assert {"path": "a mask", "reason": "empty"} in sampled.problems and not plain.problems
+    assert sampled.class_names == ["no", "yes"] and not plain.claims
+    assert sampled.metrics["auc"].value == pytest.approx(plain.metrics["auc"].value)
+
+
+def test_a_hook_that_is_not_named_is_not_called(tmp_path, monkeypatch):
+    called = []
+    monkeypatch.setattr(artifacts, "saliency", lambda *arguments: called.append(arguments) or {})
+    run.execute(a_run(after=()), settings(tmp_path / "none"))
+    assert not called
+    run.execute(a_run(), settings(tmp_path / "usual"))
+    assert len(called) == 1

@@ -106,6 +106,18 @@ def read(
     return cases.Splits(*(tuple(parts[name]) for name in _PARTS), fold=fold, leaks=leaks)
 
 
+def image_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """(height, width) of the whole images that the patches of a table were cut from.
+
+    Raises:
+        cases.DataError: as `read`, or the table has no row.
+    """
+    rows = _rows(path)
+    if not rows:
+        raise cases.DataError(path, "has no row, so it tells no size of an image")
+    return rows[0]["height"], rows[0]["width"]
+
+
 def _rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     try:
         with pathlib.Path(path).open(newline="", encoding="utf-8") as file:

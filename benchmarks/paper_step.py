@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from mammo_tf.models import all_conv, all_conv_heads, resnet50, vgg
-from mammo_tf.training import fit, precision
+from mammo_tf.training import adam, fit, precision
 
 SHAPE = (1152, 896)
 BACKBONES = {"resnet50": resnet50.resnet50_features, "vgg16": vgg.vgg16_features}
@@ -30,7 +30,7 @@ def build(net: str, shape: tuple[int, int], chosen: precision.Precision) -> kera
         image = keras.Input((*shape, 3), name="image")
         logits = all_conv.whole_image(image, backbone=BACKBONES[net], top=all_conv_heads.VggTop())
         model = keras.Model(image, logits, name=net)
-    fit.compile_model(model, keras.optimizers.Adam(1e-5))
+    fit.compile_model(model, adam.Adam(1e-5))
     return model
 
 

@@ -63,7 +63,7 @@ class Budget(run.Budget):
         per_roi: patches round each ROI in S10, and as many of the background.
         code_patches: 1 samples patches by the rules of the authors' code, 0 by the paper's (`patch_sets`).
         patch_batch, image_batch: section 3.1.2.
-        faster: factor on the learning rates of the stages (section 3.1.2), 1 for the paper's.
+        patch_rates, image_rates: learning rates of the stages (section 3.1.2); the last one serves INbreast too.
         patch_epochs: patch set or kind of start -> epochs of its stages (section 3.1.2).
         image_epochs: of the two stages; up to `more` epochs follow, until the validation AUC has not risen in
             `patience` of them (the paper trained on "with up to 200 additional epochs").
@@ -72,6 +72,7 @@ class Budget(run.Budget):
         min_split: smallest node of the random forest that is split (section 3.1.4: 300 of 1,903 images).
         repeats: subsets a size in Table 4 (the paper drew one), and folds under `honest`.
         inbreast_patients: of the INbreast phantom.
+        keras20: 1 builds ResNet50 as Keras 2.0.8 had it, for --weights with an .h5 file of the authors.
     """
 
     height: int = 1152
@@ -83,7 +84,8 @@ class Budget(run.Budget):
     code_patches: int = 0
     patch_batch: int = 32
     image_batch: int = 2
-    faster: float = 1.0
+    patch_rates: tuple[float, float, float] = (1e-3, 1e-4, 1e-5)
+    image_rates: tuple[float, float] = (1e-4, 1e-5)
     patch_epochs: Mapping[str, tuple[int, ...]] = dataclasses.field(
         default_factory=lambda: {"s10": (3, 10, 37), "s1": (3, 10, 187), "s10_scratch": (50,), "s1_scratch": (200,)}
     )
@@ -95,6 +97,7 @@ class Budget(run.Budget):
     min_split: int = 300
     repeats: int = 5
     inbreast_patients: int = 115
+    keras20: int = dataclasses.field(default=0, metadata={"added": True})
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -110,7 +113,7 @@ class Budget(run.Budget):
         return self.patch_side // 32
 
 
-SMALL = phantom.PhantomSpec(patients=400, height=384, width=288, spacing_mm=0.35)
+SMALL = phantom.PhantomSpec(patients=400, height=256, width=192, spacing_mm=0.45)
 BUDGETS = {
     "smoke": Budget(
         "smoke",
@@ -139,8 +142,10 @@ BUDGETS = {
         channels=0.125,
         per_roi=6,
         image_batch=8,
-        faster=10.0,
-        patch_epochs={"s10": (1, 2, 3), "s1": (3, 10, 17), "s10_scratch": (6,), "s1_scratch": (30,)},
+        patch_batch=16,
+        patch_rates=(3e-3, 1e-3, 5e-4),
+        image_rates=(1e-3, 2e-4),
+        patch_epochs={"s10": (1, 2, 5), "s1": (3, 10, 17), "s10_scratch": (8,), "s1_scratch": (30,)},
         image_epochs=(8, 4),
         more=0,
         scratch_epochs=10,
@@ -262,12 +267,19 @@ BACKBONES = {
 def size_of(backbone: str, budget: Budget) -> dict[str, Any]:
     """Width, and units of a ResNet, at a budget."""
     width = {"width": max(4, int(64 * budget.channels))}
-    return {**width, "units": budget.units} if backbone == "resnet50" else width
+    if backbone != "resnet50":
+        return width
+    return {**width, "units": budget.units, **({"compat": "keras2.0"} if budget.keras20 else {})}
 
 
 def top_layers(backbone: str, budget: Budget) -> tuple[str, ...]:
     """What the second stage opens (section 3.1.2: the last 46 layers of ResNet50, the last 11 of VGG16)."""
     return resnet50.top_prefixes(budget.units) if backbone == "resnet50" else vgg.TOP_PREFIXES
+
+
+def loader(backbone: str, budget: Budget) -> Callable[..., None]:
+    """What puts pre-trained weights into a patch net."""
+    return keras_weights.load_keras20 if budget.keras20 and backbone == "resnet50" else keras_weights.load_by_name
 
 
 def adam(rate: float) -> Callable[[], optimizers.Adam]:
@@ -299,7 +311,7 @@ class PatchNet:
             stages=self._stages(budget),
             select=schedule.best_val_accuracy,
             classes=self.classes,
-            pretrained=keras_weights.load_by_name if self.pretrained else None,
+            pretrained=loader(self.backbone, budget) if self.pretrained else None,
         )
 
     def _stages(self, budget: Budget) -> tuple[schedule.Stage, ...]:
@@ -309,9 +321,9 @@ class PatchNet:
             return (schedule.Stage(epochs, adam(1e-3)),)
         opened = (("logits",), top_layers(self.backbone, budget), ("",))
         return tuple(
-            schedule.Stage(epochs, adam(rate * budget.faster), prefixes, bn_frozen=BN_FROZEN[self.protocol])
+            schedule.Stage(epochs, adam(rate), prefixes, bn_frozen=BN_FROZEN[self.protocol])
             for epochs, rate, prefixes in zip(
-                budget.patch_epochs[self.patch_set], (1e-3, 1e-4, 1e-5), opened, strict=True
+                budget.patch_epochs[self.patch_set], budget.patch_rates, opened, strict=True
             )
         )
 
@@ -375,13 +387,13 @@ class ImageNet:
 
     def _stages(self, budget: Budget) -> tuple[schedule.Stage, ...]:
         """Section 3.1.2: the top, then all; section 3.2.2 for INbreast; scratch as the patch nets."""
-        low, frozen = adam(1e-5 * budget.faster), BN_FROZEN[self.protocol]
+        low, frozen = adam(budget.image_rates[1]), BN_FROZEN[self.protocol]
         if self.transfer:
             return (schedule.Stage(budget.transfer_epochs, low, penalty=decay(0.01, self.top)),)
         if self.start is None:
             return (schedule.Stage(budget.scratch_epochs, adam(1e-3), penalty=decay(0.001, self.top)),)
         first, second = budget.image_epochs
-        high, new = adam(1e-4 * budget.faster), ("top_", "logits")
+        high, new = adam(budget.image_rates[0]), ("top_", "logits")
         stages = (
             schedule.Stage(first, high, new, bn_frozen=frozen, penalty=decay(0.001, self.top)),
             schedule.Stage(second, low, penalty=decay(0.01, self.top)),
@@ -721,6 +733,18 @@ SETS = {
         *(f"inbreast_resnet_vgg_{patients}" for patients in (20, 40, EVERYONE)),
     )
 }
+
+# What README shows; RESULTS.md shows all.
+FRONT = (
+    "patch_resnet50_s10",
+    "patch_vgg16_s10",
+    "resnet_v256-128x1",
+    "vgg_v256-128x1",
+    "resnet_v256-128x1_scratch",
+    "ensemble",
+    "inbreast_resnet_vgg_0",
+    f"inbreast_resnet_vgg_{EVERYONE}",
+)
 
 # What the paper compares: (claim, row, row that it is said to beat). A missing row leaves its comparison out.
 COMPARISONS = (

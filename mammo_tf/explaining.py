@@ -14,11 +14,12 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import cv2
 import keras
 import numpy as np
 
 from mammo_tf import artifacts, cases, figures, figures_mammograms, records, reuse
-from mammo_tf.datasets import dicom, folder_images, patch_sets, patch_table
+from mammo_tf.datasets import folder_files, patch_sets, patch_table
 from mammo_tf.evaluation import combine, compare, intervals
 
 FILE, PATCHES = "heatmaps.npz", "patches.csv"
@@ -73,8 +74,25 @@ def maps(net: Any, source: str, examples: Sequence[cases.Example], titles: Seque
     """Images, heat and ROIs of some examples."""
     arrays = net.pipeline.load(examples, strict=True)
     heat = placed(reuse.heatmaps(net, examples)[..., MALIGNANT].sum(axis=-1), net.pipeline.shape)
-    masks = np.stack([artifacts.lesion_mask(example, net.pipeline.shape) for example in examples])
+    masks = np.stack([roi_mask(example.views[0], net.pipeline.shape) for example in examples])
     return Shown(arrays.images, heat, masks, tuple(titles), source)
+
+
+def roi_mask(view: cases.View, shape: tuple[int, int]) -> np.ndarray:
+    """Every annotated ROI of a view, filled, at (height, width): bool, True where a pixel holds any part of one."""
+    mask = np.zeros(view.shape, np.float32)
+    for lesion in view.lesions:
+        if lesion.region is not None:
+            np.maximum(mask, lesion.region.mask(view.shape), out=mask)
+    return cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_AREA) > 0
+
+
+def outlined(example: cases.Example, shape: tuple[int, int]) -> np.ndarray:
+    """All lesions of an image, filled, at the size the net sees: bool (height, width)."""
+    view = example.views[0]
+    alone = [dataclasses.replace(view, lesions=(lesion,)) for lesion in view.lesions]
+    masks = [artifacts.lesion_mask(dataclasses.replace(example, views=(one,)), shape) for one in alone]
+    return np.any(masks, axis=0) if masks else np.zeros(shape, bool)
 
 
 def placed(heat: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -188,48 +206,39 @@ def heatmap(
     found = heat_net(folder, fitted)
     if found is None:
         raise cases.DataError(folder, "neither the run nor what it started from is a patch net with a heatmap")
-    examples = [example_of(path, bits) for path in images]
-    answers = fitted(examples)[:, 1] if len(record.class_names) == 2 else np.full(len(examples), np.nan)
-    titles = [f"{path.stem}\nP({record.class_names[1]}) {p:.2f}" for path, p in zip(images, answers, strict=True)]
+    examples = [example_of(path, bits, record.intensity) for path in images]
+    titles = [path.stem for path in images]
+    if len(record.class_names) == 2:
+        answers = zip(titles, fitted(examples)[:, 1], strict=True)
+        titles = [f"{name}\nP({record.class_names[1]}) {p:.2f}" for name, p in answers]
     return save(maps(*found, examples, titles), out, note)
 
 
 METHODS: dict[str, Callable[..., list[pathlib.Path]]] = {"heatmap": heatmap}
 
 
-def example_of(path: pathlib.Path, bits: int | None) -> cases.Example:
+def example_of(path: pathlib.Path, bits: int | None, intensity: str = "raw") -> cases.Example:
     """One image file (DICOM, PNG, TIFF, PGM, JPEG) as an example without a label that is known.
 
     Args:
         path: the file; a dark background is taken for granted.
         bits: of the stored values, where the file's own number is not to be believed (12-bit values in a 16-bit PNG).
+        intensity: how DICOM values become gray values (`datasets.dicom`), as in the run's training.
     """
     path = pathlib.Path(path)
     if not path.is_file():
         raise cases.MissingError(path, "no such file")
-    if path.suffix.lower() in (".dcm", ".dicom"):
-        load, largest = dicom.read_pixels, dicom.max_value(dicom.read_header(path))
-    else:
-        load, largest = folder_images.read_image, folder_images.read_header(path).max_value
+    image = folder_files.stored(path, intensity)
     view = cases.View(
         id=path.stem,
         patient_id=path.stem,
         side=None,
         projection=cases.Projection.OTHER,
-        load=_Loader(load, path),
-        max_value=2**bits - 1 if bits else largest,
+        load=image.open,
+        max_value=2**bits - 1 if bits else image.max_value,
         path=str(path),
     )
     return cases.Example(path.stem, path.stem, (view,), 0.0)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Loader:
-    load: Callable[[pathlib.Path], np.ndarray]
-    path: pathlib.Path
-
-    def __call__(self) -> np.ndarray:
-        return self.load(self.path)
 
 
 def explain(

@@ -12,8 +12,6 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from mammo_tf import artifacts, explaining, figures_comparisons, figures_mammograms, pairs, records
 
 Found = Sequence[records.Record]
@@ -65,8 +63,8 @@ def profiles(found: Found, *, rows: tuple[str, str], names: tuple[str, str]) -> 
     files = [pathlib.Path(r.folder) / explaining.FILE for r in _by_name(found, rows).values()]
     if len(files) < 2 or not all(file.is_file() for file in files):
         return None
-    one, other = (explaining.read(file.parent).images.astype(np.float32) / 65535 for file in files)
-    return figures_mammograms.intensity_profiles(list(one), list(other), names, note=_note(found))
+    one, other = (list(explaining.read(file.parent).images) for file in files)
+    return figures_mammograms.intensity_profiles(one, other, names, note=_note(found))
 
 
 def table4(found: Found, *, rows: Mapping[str, Mapping[int, str]]) -> Any | None:

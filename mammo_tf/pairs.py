@@ -134,15 +134,20 @@ def classes_table(group: Sequence[records.Record]) -> Table | None:
     return Table("Patch nets, class by class", columns, rows, notes)
 
 
-def flips_table(group: Sequence[records.Record]) -> Table | None:
-    """AUC on validation, on the reported part, and of four flips with what they add."""
+def parts_table(group: Sequence[records.Record]) -> Table | None:
+    """AUC on validation and on the reported part; of four flips, with what they add, where they were predicted."""
     rows = []
     for r in group:
-        if "auc_four_flips" in r.claims:
-            shown = [r.validation.get("auc"), r.metrics["auc"], r.claims["auc_four_flips"], r.claims["auc_flip_gain"]]
-            rows.append([r.run, r.protocol, number(r.seed), *map(with_interval, shown)])
-    columns = ["run", "protocol", "seed", "AUC, validation", "AUC", "AUC, four flips", "what the flips add (paired)"]
-    return Table("Validation, reported part, four flips", columns, rows) if rows else None
+        if r.validation:
+            claims = (r.claims.get("auc_four_flips"), r.claims.get("auc_flip_gain"))
+            shown = [r.validation.get("auc"), r.metrics["auc"], *claims]
+            rows.append([r.run, r.protocol, r.reported, number(r.seed), *map(with_interval, shown)])
+    columns = ["run", "protocol", "part", "seed", "AUC, validation", "AUC", "AUC, four flips"]
+    return (
+        Table("Validation beside the reported part", [*columns, "what the flips add (paired)"], rows)
+        if rows
+        else None
+    )
 
 
 def operating_table(group: Sequence[records.Record]) -> Table | None:

@@ -7,6 +7,7 @@ Everything else in README is written by hand; a test compares this part with the
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,20 +17,39 @@ from mammo_tf import records, report, tables
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
+PROTOCOLS = ("as_published", "honest")
+
+
 def block(experiments: Mapping[str, Any], found: Sequence[records.Record]) -> str:
-    """The short tables of README: accuracy and AUC of every kept run, and the command that redoes them."""
+    """The short tables of README: accuracy and AUC of the kept runs under both protocols, and the command for them.
+
+    A paper file with many rows names in `FRONT` those that README shows; RESULTS.md has them all.
+    """
     lines = []
     for key in sorted(experiments):
+        front = getattr(experiments[key], "FRONT", None)
         for section in report.sections(experiments[key], found):
-            rows = []
-            for (run, protocol), same in itertools.groupby(section.records, key=lambda r: (r.run, r.protocol)):
-                seeds = list(same)
-                size, m = seeds[0].sizes[seeds[0].reported], seeds[0].metrics
-                cells = [tables.with_interval(m["accuracy"]), tables.with_interval(m["auc"]), report.between(seeds)]
-                rows.append([run, protocol, f"{size['examples']} ({size['patients']})", *cells])
-            columns = ["run", "protocol", "n (patients)", "accuracy", "AUC", "accuracy between seeds"]
-            lines += tables.markdown(tables.Table(section.title, columns, rows, [f"`{report.command(section)}`"]))
+            shown = [r for r in section.records if front is None or r.run in front]
+            if shown:
+                rows = [_row(list(same)) for _, same in itertools.groupby(shown, key=lambda r: r.run)]
+                columns = ["run", "patients", *(f"{m}, {p}" for m in ("accuracy", "AUC") for p in PROTOCOLS)]
+                command = report.command(dataclasses.replace(section, records=shown))
+                lines += tables.markdown(tables.Table(section.title, columns, rows, [f"`{command}`"]))
     return "\n".join(lines).strip() + "\n"
+
+
+def _row(same: Sequence[records.Record]) -> list[str]:
+    """One run: the first seed of each protocol, or the mean over seeds with their deviation."""
+    by_protocol = {p: [r for r in same if r.protocol == p] for p in PROTOCOLS}
+    sizes = [str(some[0].sizes[some[0].reported]["patients"]) if some else "n/a" for some in by_protocol.values()]
+    cells = [_cell(by_protocol[p], metric) for metric in ("accuracy", "auc") for p in PROTOCOLS]
+    return [same[0].run, ", ".join(sizes), *cells]
+
+
+def _cell(seeds: Sequence[records.Record], metric: str) -> str:
+    if len(seeds) > 1 and metric == "accuracy":
+        return report.between(seeds)
+    return tables.with_interval(seeds[0].metrics.get(metric)) if seeds else "n/a"
 
 
 def with_block(text: str, measured: str) -> str:

@@ -229,7 +229,7 @@ def sections(experiment: Any, found: Iterable[records.Record]) -> list[Section]:
     for (kind, dataset, budget), same in itertools.groupby(mine, key=lambda r: (r.dataset_kind, r.dataset, r.budget)):
         group = list(same)
         shown = [measured_table(group), pairs.comparisons_table(experiment, group), pairs.classes_table(group)]
-        shown += [pairs.flips_table(group), gap_table(group), pairs.operating_table(group), claims_table(group)]
+        shown += [pairs.parts_table(group), gap_table(group), pairs.operating_table(group), claims_table(group)]
         shown.append(difference_table(experiment, group))
         kind_text = "phantom in the layout of" if kind == "phantom" else "real"
         title = f"{experiment.KEY}: {kind_text} {dataset}, budget {budget}"

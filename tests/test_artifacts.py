@@ -39,6 +39,52 @@ def test_predictions_survive_their_file_to_the_last_bit_of_float32(tmp_path):
     np.testing.assert_array_equal(found.scores.astype(np.float32), scores)
 
 
+def predicted(prefix, count, fold, classes=2, seed=0):
+    """Examples of classes 0, 1, ... in turn, with random probabilities."""
+    examples = [cases.Example(f"{prefix}{i}", f"p{i // 2}", (), float(i % classes)) for i in range(count)]
+    rng = np.random.default_rng(seed)
+    return artifacts.Predictions.of(examples, rng.dirichlet(np.ones(classes), count).astype(np.float32), fold)
+
+
+def test_predictions_of_several_splits_are_joined_and_told_apart_again():
+    parts = [predicted("a", 4, 0), predicted("b", 3, 2, seed=1)]
+    joined = artifacts.Predictions.joined(parts)
+    assert joined.ids == ("a0", "a1", "a2", "a3", "b0", "b1", "b2") and joined.folds.tolist() == [0] * 4 + [2] * 3
+    assert [e.id for e in joined.examples] == list(joined.ids) and joined.classes == 2
+    for part, fold in zip(parts, (0, 2), strict=True):
+        again = joined.of_fold(fold)
+        assert again.ids == part.ids
+        for name in ("patients", "labels", "scores", "folds"):
+            np.testing.assert_array_equal(getattr(again, name), getattr(part, name))
+    assert not joined.of_fold(1).ids
+    assert artifacts.Predictions.joined(parts[:1]) is parts[0]
+
+
+def test_more_than_two_classes_keep_every_probability(tmp_path):
+    given = predicted("a", 9, 4, classes=3)
+    assert given.classes == 3 and given.labels.tolist() == [0, 1, 2] * 3
+    np.testing.assert_allclose(given.scores, given.probabilities[:, 1:].sum(axis=1), atol=1e-7)  # P(not class 0)
+    artifacts.write_predictions(tmp_path / "predictions.csv", given)
+    found = artifacts.read_predictions(tmp_path / "predictions.csv")
+    assert found.ids == given.ids and found.classes == 3 and found.folds.tolist() == [4] * 9
+    np.testing.assert_array_equal(found.probabilities.astype(np.float32), given.probabilities.astype(np.float32))
+    np.testing.assert_array_equal(found.labels, given.labels)
+
+
+def test_two_classes_have_the_columns_that_they_always_had(tmp_path):
+    artifacts.write_predictions(tmp_path / "predictions.csv", predicted("a", 2, 0))
+    assert (tmp_path / "predictions.csv").read_text().splitlines()[0] == "id,patient,fold,label,score"
+    assert artifacts.read_predictions(tmp_path / "predictions.csv").probabilities is None
+
+
+def test_an_earlier_runs_files_and_folders_are_removed(tmp_path):
+    (tmp_path / "fold0").mkdir()
+    (tmp_path / "fold0" / "model.keras").write_text("old")
+    (tmp_path / "record.json").write_text("{}")
+    artifacts.empty(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("text", ["", "id,patient\na,p\n"])
 def test_a_table_that_holds_no_predictions_is_named(tmp_path, text):
     (tmp_path / "predictions.csv").write_text(text)

@@ -204,7 +204,7 @@ def test_report_keep_and_cache(capsys, tmp_path, monkeypatch):
 
 def test_the_command_is_installed_and_knows_its_commands():
     done = subprocess.run([sys.executable, "-m", "mammo_tf", "--help"], capture_output=True, text=True, check=True)
-    named = {"check", "prepare", "phantom", "doctor", "cache", "report", "compare", "export", "keep"}
+    named = {"check", "prepare", "phantom", "doctor", "cache", "report", "compare", "explain", "export", "keep"}
     assert named <= set(done.stdout.replace(",", " ").split())
 
 

@@ -86,3 +86,27 @@ def test_other_examples_patients_or_labels_are_refused(change, message):
     a, b = pair(np.random.default_rng(7))
     with pytest.raises(cases.MammoError, match=message):
         compare.aligned(a, dataclasses.replace(b, **change))
+
+
+def test_the_p_of_a_mean_is_small_where_its_interval_leaves_out_0():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(50), 2)
+    far = 0.5 + rng.normal(size=100)
+    assert compare.p_of_mean(far, groups, draws=400) < 0.05 and intervals.mean(far, groups, draws=400).low > 0
+    assert compare.p_of_mean(-far, groups, draws=400) == compare.p_of_mean(far, groups, draws=400)
+    assert compare.p_of_mean(np.zeros(100), groups, draws=400) == 1
+    assert compare.p_of_mean(np.ones(100), groups, draws=400) == pytest.approx(2 / 401)
+
+
+def test_the_p_of_a_mean_knows_which_values_share_a_patient():
+    values = np.repeat(np.random.default_rng(1).normal(0.35, 1, size=25), 8)
+    apart = compare.p_of_mean(values, np.arange(200), draws=2000)
+    together = compare.p_of_mean(values, np.repeat(np.arange(25), 8), draws=2000)
+    assert apart < together / 5
+
+
+def test_the_p_of_a_gain_in_accuracy_is_that_of_compare():
+    a, b = pair(np.random.default_rng(8), better=0.4)
+    gain = ((a.scores >= 0.5) == a.labels).astype(float) - ((b.scores >= 0.5) == b.labels)
+    found = compare.compare(*compare.aligned(a, b), draws=300, seed=5)
+    assert compare.p_of_mean(gain, a.patients, draws=300, seed=5) == found.accuracy_p

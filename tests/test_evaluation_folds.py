@@ -161,3 +161,50 @@ def test_what_does_not_fit_is_refused(parts, threshold, match):
     parts = [(y, s, list(p)) for y, s, p in parts]
     with pytest.raises(cases.MammoError, match=match):
         folds.evaluate(parts, threshold=threshold, draws=5)
+
+
+def test_the_difference_of_a_run_and_itself_is_0_and_swapping_flips_the_sign():
+    one, other = dealt(cohort(), 3), dealt(cohort()._replace(scores=cohort(seed=9).scores), 3)
+    same_run, p = folds.auc_difference(one, one, draws=200)
+    assert (same_run.value, same_run.low, same_run.high, p) == (0, 0, 0, 1)
+    forth, p = folds.auc_difference(one, other, draws=200)
+    back, q = folds.auc_difference(other, one, draws=200)
+    assert (forth.value, forth.low, forth.high) == pytest.approx((-back.value, -back.high, -back.low))
+    assert p == q and (forth.n, forth.patients) == (180, 60)
+
+
+def test_the_difference_is_that_of_a_plain_loop_over_drawn_patients():
+    one = dealt(cohort(patients=24), 2)
+    other = [cohort(patients=24)._replace(scores=cohort(seed=9, patients=24).scores)]  # another number of folds
+    found, p = folds.auc_difference(one, other, draws=60, seed=4)
+
+    def mean_auc(parts, counts):
+        aucs = []
+        for labels, scores, patients in parts:
+            rows = np.repeat(np.arange(len(labels)), [int(counts[name]) for name in patients])
+            y = labels[rows]
+            aucs.append(peer.roc_auc_score(y, scores[rows]) if 0 < y.sum() < len(y) else math.nan)
+        return np.mean(aucs)
+
+    names = sorted({name for part in one for name in part.patients})
+    once = dict.fromkeys(names, 1)
+    assert found.value == pytest.approx(mean_auc(one, once) - mean_auc(other, once))
+    draws = [dict(zip(names, row, strict=True)) for row in bootstrap.resample(len(names), 60, seed=4)]
+    drawn = np.array([mean_auc(one, counts) - mean_auc(other, counts) for counts in draws])
+    drawn = drawn[~np.isnan(drawn)]
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
+    fewer = min((drawn <= 0).sum(), (drawn >= 0).sum())
+    assert p == pytest.approx(min(1, 2 * (fewer + 1) / (len(drawn) + 1)))
+
+
+def test_a_clear_difference_over_folds_is_found():
+    fold = cohort(patients=100)
+    turned = fold._replace(scores=1 - fold.scores)
+    found, p = folds.auc_difference(dealt(fold, 4), dealt(turned, 4), draws=400)
+    assert found.low > 0 and p == pytest.approx(2 / 401)
+
+
+def test_a_difference_wants_the_same_patients():
+    one = dealt(cohort(patients=24), 2)
+    with pytest.raises(cases.MammoError, match="12 patients are scored in one run alone"):
+        folds.auc_difference(one, one[:1], draws=5)

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import types
 
 import numpy as np
 import pytest
@@ -58,3 +59,43 @@ def test_many_problems_are_counted_not_all_shown(caplog):
 def test_repairs_are_counted_by_their_rule():
     repairs = [cases.Repair(path, rule, "") for path, rule in (("a", "swapped"), ("b", "resized"), ("c", "swapped"))]
     assert intake.counted(repairs) == {"resized": 1, "swapped": 2}
+
+
+def taking_off(*means):
+    return types.SimpleNamespace(describe=lambda: {"kind": "fixed", "mean": list(means)})
+
+
+def compared(caplog, mean, kind="real", known=None, name="cbis_ddsm"):
+    """(what `compare_mean` gives, level and text of what it says)."""
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "mammo_tf"):
+        found = intake.compare_mean(taking_off(mean / 255), known or {"cbis_ddsm": 52.18}, data(name, kind))
+    return found, [(record.levelno, record.getMessage()) for record in caplog.records]
+
+
+def data(name, kind):
+    return cases.Dataset(name, kind, "", ())
+
+
+def test_a_mean_within_a_tenth_of_the_authors_is_said_and_one_beyond_is_a_warning(caplog):
+    found, ((level, text),) = compared(caplog, 57.3)
+    assert found == pytest.approx(57.3) and level == logging.INFO
+    assert "57.30 of 255" in text and "cbis_ddsm had 52.18" in text
+    for mean in (57.5, 46.9):  # 52.18 +- 5.218
+        found, ((level, text),) = compared(caplog, mean)
+        assert level == logging.WARNING and "--intensity" in text and found == pytest.approx(mean)
+
+
+def test_a_phantom_need_not_agree(caplog):
+    found, ((level, text),) = compared(caplog, 10.0, kind="phantom")
+    assert level == logging.INFO and "phantom" in text and found == pytest.approx(10)
+
+
+def test_a_mean_that_nobody_knows_or_takes_off_is_passed_over(caplog):
+    assert compared(caplog, 50.0, name="inbreast") == (None, [])
+    with caplog.at_level(logging.INFO, "mammo_tf"):
+        known, real = {"cbis_ddsm": 52.18}, data("cbis_ddsm", "real")
+        assert intake.compare_mean(None, known, real) is None  # a method without a normalizer
+        assert intake.compare_mean(taking_off(0.4, 0.5, 0.6), known, real) is None  # three channels, three means
+        assert intake.compare_mean(types.SimpleNamespace(describe=lambda: {"kind": "per_image"}), known, real) is None
+    assert not caplog.records

@@ -114,6 +114,33 @@ def test_the_top_prefixes_name_the_last_46_of_177_layers(old):
     assert learned == [name for name in names if name.startswith(resnet50.TOP_PREFIXES)]
 
 
+def test_fewer_units_are_a_shorter_net_with_the_same_names_and_output():
+    short = build(resnet50.resnet50, shape=(64, 64, 3), width=4, units=(1, 1, 2, 1), classes=5)
+    names = [layer.name for layer in short.layers]
+    assert {name.rpartition("_")[0] for name in names if name.endswith("_out")} == {
+        "conv2_block1",
+        "conv3_block1",
+        "conv4_block1",
+        "conv4_block2",
+        "conv5_block1",
+    }
+    assert short.output_shape == (None, 5)
+    assert short.get_layer("conv5_block1_out").output.shape == (None, 2, 2, 128)
+    opened = [name for name in names if name.startswith(resnet50.top_prefixes((1, 1, 2, 1)))]
+    assert opened[0] == "conv4_block2_1_conv" and opened[-1] == "logits"
+    assert not any(name.startswith("conv4_block1") for name in opened)
+
+
+def test_the_top_prefixes_of_the_papers_net_are_its_constant():
+    assert resnet50.top_prefixes() == resnet50.TOP_PREFIXES == ("conv4_block6", "conv5_", "logits")
+    assert resnet50.top_prefixes((1, 1, 1, 1)) == ("conv4_block1", "conv5_", "logits")
+
+
+def test_as_many_units_as_stages_are_wanted():
+    with pytest.raises(ValueError, match="shorter"):
+        build(resnet50.resnet50_features, width=4, units=(1, 1, 1))
+
+
 @pytest.mark.slow
 def test_a_narrow_net_trains_and_its_logits_are_float32_in_bfloat16():
     before = keras.config.dtype_policy()

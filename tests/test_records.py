@@ -55,6 +55,35 @@ def test_nan_becomes_null_and_comes_back(tmp_path):
     assert math.isnan(records.load(tmp_path)[0].metrics["precision"].value)
 
 
+def test_a_record_from_before_the_later_fields_loads(tmp_path):
+    record = samples.record(validation={"auc": samples.estimate(0.7)}, needs={"net": "00000000"}, split="s", folds=5)
+    values = records.as_json(record)
+    for name in ("validation", "needs", "split", "folds", "folder"):
+        del values[name]
+    (tmp_path / "record.json").write_text(json.dumps(values))
+    (old,) = records.load(tmp_path)
+    assert (old.validation, old.needs, old.split, old.folds) == ({}, {}, "", 1)
+    assert old.metrics == record.metrics and old.folder == str(tmp_path)
+    del values["metrics"]
+    (tmp_path / "record.json").write_text(json.dumps(values))
+    with pytest.raises(cases.DataError, match="no field metrics"):
+        records.load(tmp_path)
+
+
+def test_the_validation_part_and_needs_survive_the_round_trip(tmp_path):
+    record = samples.record(validation={"auc": samples.estimate(0.7)}, needs={"net": "00000000"}, split="s", folds=5)
+    records.save(record, tmp_path / "record.json")
+    (again,) = records.load(tmp_path)
+    assert dataclasses.replace(again, folder="") == record
+    assert record.stable() == again.stable()  # wherever the folder is
+
+
+def test_a_field_of_another_version_is_named(tmp_path):
+    (tmp_path / "record.json").write_text(json.dumps({**records.as_json(samples.record()), "future": 1}))
+    with pytest.raises(cases.DataError, match="unknown field future"):
+        records.load(tmp_path)
+
+
 def test_stable_part_leaves_out_time_and_machine_only():
     record = samples.record()
     later = dataclasses.replace(record, seconds=99.0, memory_mb=1.0, commit="x", hardware="y", created="z")

@@ -122,7 +122,7 @@ def test_several_splits_have_folders_of_their_own_and_one_record(tmp_path):
     started = time.perf_counter()
     record = run.execute(a_run(split=FOLDS, needs=(need,), after=(count_examples,)), settings(tmp_path))
     passed = time.perf_counter() - started
-    whole = pathlib.Path(record.folder or next(tmp_path.glob("toy/mean_intensity-*")))
+    whole = pathlib.Path(record.folder)
     (loaded,) = records.load(whole)
     assert (loaded.folds, loaded.reported) == (3, "test")
     predictions = artifacts.read_predictions(whole / "predictions.csv")
@@ -141,7 +141,7 @@ def test_several_splits_have_folders_of_their_own_and_one_record(tmp_path):
     assert loaded.claims["examples"].value == len(each[0].ids) and loaded.test_reads == 2
     beside = json.loads((whole / run.NEEDS_FILE).read_text())
     assert records.load((whole / beside["need"]).resolve())[0].hash == loaded.needs["need"]
-    assert loaded.seconds < passed - 3 * 1.5  # the need slept in three folds; that is its own cost
+    assert loaded.seconds < passed - 3 * toy_runs.SLEEP  # the need slept in three folds; that is its own cost
 
 
 def twice(parts, budget, seed):
@@ -160,7 +160,8 @@ def test_examples_are_sampled_after_the_split_and_its_hash_stays(tmp_path):
     for part, size in plain.sizes.items():
         assert sampled.sizes[part]["examples"] == 2 * size["examples"]
         assert sampled.sizes[part]["patients"] == size["patients"]
-    assert {"path": "a mask", "reason": "empty"} in sampled.problems and not plain.problems
+    assert {"path": "a mask", "reason": "empty"} in sampled.problems
+    assert len(sampled.problems) == len(plain.problems) + 1
     assert sampled.class_names == ["no", "yes"] and not plain.claims
     assert sampled.metrics["auc"].value == pytest.approx(plain.metrics["auc"].value)
 

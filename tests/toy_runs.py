@@ -11,6 +11,7 @@ from mammo_tf import run
 from mammo_tf.datasets import folder, phantom, splits
 
 BUDGET = run.Budget("smoke", phantom.PhantomSpec(patients=24, height=128, width=96, spacing_mm=1.6), draws=100)
+SLEEP = 0.4  # seconds that `slow_method` takes a split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ def noisy_method(budget):
 
 
 def slow_method(budget):
-    return MeanIntensity(seconds=1.5)
+    return MeanIntensity(seconds=SLEEP)
 
 
 def a_run(**changes):

@@ -87,14 +87,6 @@ def roi_mask(view: cases.View, shape: tuple[int, int]) -> np.ndarray:
     return cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_AREA) > 0
 
 
-def outlined(example: cases.Example, shape: tuple[int, int]) -> np.ndarray:
-    """All lesions of an image, filled, at the size the net sees: bool (height, width)."""
-    view = example.views[0]
-    alone = [dataclasses.replace(view, lesions=(lesion,)) for lesion in view.lesions]
-    masks = [artifacts.lesion_mask(dataclasses.replace(example, views=(one,)), shape) for one in alone]
-    return np.any(masks, axis=0) if masks else np.zeros(shape, bool)
-
-
 def placed(heat: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Heat of windows (N, u, v), each window's at its centre: (N, 2 H/32, 2 W/32), NaN where no centre lies.
 

@@ -159,3 +159,17 @@ def operating_table(group: Sequence[records.Record]) -> Table | None:
             rows.append([r.run, r.protocol, number(r.seed), r.threshold_rule, number(r.threshold), *found])
     columns = ["run", "protocol", "seed", "rule", "threshold", "recall", "specificity", "balanced accuracy"]
     return Table("At the threshold chosen on validation", [*columns, "accuracy"], rows) if rows else None
+
+
+def claims_table(group: Sequence[records.Record]) -> Table | None:
+    """What else the paper claims: how soon a net converges, where its saliency lies."""
+    rows, names = [], ("saliency_rim_share", "uniform_rim_share", "saliency_rim_gain")
+    saliency = any(name in r.claims for r in group for name in names)
+    for r in group:
+        if r.training or any(name in r.claims for name in names):
+            soon = f"{number(r.training.get('epochs_to_95'))} of {number(r.training.get('epochs'))}"
+            share = [with_interval(r.claims.get(name)) for name in names] if saliency else []
+            rows.append([r.run, r.protocol, number(r.seed), soon, *share])
+    columns = ["run", "protocol", "seed", "epochs to 95 % of the best"]
+    columns += ["saliency in the rim band", "a uniform map", "gain over uniform"] if saliency else []
+    return Table("Other claims, measured", columns, rows) if rows else None

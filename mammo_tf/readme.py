@@ -33,7 +33,9 @@ def block(experiments: Mapping[str, Any], found: Sequence[records.Record]) -> st
             if shown:
                 rows = [_row(list(same)) for _, same in itertools.groupby(shown, key=lambda r: r.run)]
                 columns = ["run", "patients", *(f"{m}, {p}" for m in ("accuracy", "AUC") for p in PROTOCOLS)]
-                command = report.command(dataclasses.replace(section, records=shown))
+                command = report.command(
+                    dataclasses.replace(section, records=shown, whole=section.whole and front is None)
+                )
                 lines += tables.markdown(tables.Table(section.title, columns, rows, [f"`{command}`"]))
     return "\n".join(lines).strip() + "\n"
 

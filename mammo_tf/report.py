@@ -32,11 +32,12 @@ STANDIN = (
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """What is said of one paper on one kind of data at one budget."""
+    """What is said of one paper on one kind of data at one budget; `whole`: its rows are the budget's own set."""
 
     title: str
     tables: Sequence[Table]
     records: Sequence[records.Record]
+    whole: bool = False
 
 
 def paper_table(experiment: Any) -> Table:
@@ -112,6 +113,8 @@ def _measured_notes(group: Sequence[records.Record]) -> list[str]:
     weights = sorted({f"`{r.run}` {r.weights}" for r in group if r.weights != "scratch"})
     if weights:
         notes.append("Starting weights: " + ", ".join(weights) + ".")
+    if needs := sorted({f"`{r.run}` from {', '.join(sorted(r.needs))}" for r in group if r.needs}):
+        notes.append("Nets of other runs: " + "; ".join(needs) + ".")
     if any(r.weights == "phantom_standin" for r in group):
         notes.append(STANDIN)
     for protocol, leaks in sorted({(r.protocol, tuple(r.leaks)) for r in group}):
@@ -178,20 +181,6 @@ def _gap_row(published: records.Record, honest: records.Record) -> list[str]:
     ]
 
 
-def claims_table(group: Sequence[records.Record]) -> Table | None:
-    """What else the paper claims: how soon a net converges, where its saliency lies."""
-    rows, names = [], ("saliency_rim_share", "uniform_rim_share", "saliency_rim_gain")
-    saliency = any(name in r.claims for r in group for name in names)
-    for r in group:
-        if r.training or any(name in r.claims for name in names):
-            soon = f"{number(r.training.get('epochs_to_95'))} of {number(r.training.get('epochs'))}"
-            share = [with_interval(r.claims.get(name)) for name in names] if saliency else []
-            rows.append([r.run, r.protocol, number(r.seed), soon, *share])
-    columns = ["run", "protocol", "seed", "epochs to 95 % of the best"]
-    columns += ["saliency in the rim band", "a uniform map", "gain over uniform"] if saliency else []
-    return Table("Other claims, measured", columns, rows) if rows else None
-
-
 def difference_table(experiment: Any, group: Sequence[records.Record]) -> Table | None:
     """Measured minus paper; only for real data at budget `paper`."""
     published = {run.name: run.published for run in experiment.RUNS}
@@ -229,12 +218,19 @@ def sections(experiment: Any, found: Iterable[records.Record]) -> list[Section]:
     for (kind, dataset, budget), same in itertools.groupby(mine, key=lambda r: (r.dataset_kind, r.dataset, r.budget)):
         group = list(same)
         shown = [measured_table(group), pairs.comparisons_table(experiment, group), pairs.classes_table(group)]
-        shown += [pairs.parts_table(group), gap_table(group), pairs.operating_table(group), claims_table(group)]
+        shown += [pairs.parts_table(group), gap_table(group), pairs.operating_table(group), pairs.claims_table(group)]
         shown.append(difference_table(experiment, group))
         kind_text = "phantom in the layout of" if kind == "phantom" else "real"
         title = f"{experiment.KEY}: {kind_text} {dataset}, budget {budget}"
-        out.append(Section(title, [table for table in shown if table], group))
+        out.append(Section(title, [table for table in shown if table], group, _is_set(experiment, group)))
     return out
+
+
+def _is_set(experiment: Any, group: Sequence[records.Record]) -> bool:
+    """Whether the rows are those that the budget runs on this dataset where none is named."""
+    names = getattr(experiment, "SETS", {}).get(group[0].budget, ())
+    here = {run.name for run in experiment.RUNS if run.name in names and group[0].dataset == run.dataset.NAME}
+    return bool(here) and {r.run for r in group} == here
 
 
 def _once(found: Iterable[records.Record]) -> list[records.Record]:
@@ -256,7 +252,8 @@ def command(section: Section) -> str:
     r = group[0]
     words = [f"python experiments/{r.paper}.py --dataset {r.dataset}"]
     words += [f"--root {r.dataset}=DIR"] if r.dataset_kind == "real" else []
-    words += [f"--budget {r.budget}", *(f"--only {name}" for name in dict.fromkeys(r.run for r in group))]
+    named = () if section.whole else dict.fromkeys(r.run for r in group)
+    words += [f"--budget {r.budget}", *(f"--only {name}" for name in named)]
     protocols = list(dict.fromkeys(r.protocol for r in group))
     words += [f"--protocol {protocols[0]}"] if len(protocols) == 1 else []
     weights = sorted({r.weights for r in group} - {"scratch"})

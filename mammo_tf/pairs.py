@@ -119,19 +119,31 @@ def _folds(p: artifacts.Predictions) -> list[folds.Fold]:
 
 
 def classes_table(group: Sequence[records.Record]) -> Table | None:
-    """Recall of every class of the nets with more than two."""
+    """Recall of every class of the nets with more than two, and the AUC of its probability against the rest."""
     several = [r for r in group if len(r.class_names) > 2]
     if not several:
         return None
-    names = list(several[0].class_names)
-    rows = [
-        [r.run, r.protocol, number(r.seed), with_interval(r.metrics["auc"])]
-        + [with_interval(r.metrics.get(f"recall: {name}")) for name in names]
-        for r in several
+    names, rows = list(several[0].class_names), []
+    for r in several:
+        recalls = [r.metrics.get(f"recall: {name}") for name in names]
+        for what, found in (("recall", recalls), ("AUC", _class_aucs(r, len(names)))):
+            if found:
+                rows.append([r.run, r.protocol, number(r.seed), what, *map(with_interval, found)])
+    columns = ["run", "protocol", "seed", "metric", *names]
+    notes = [
+        "recall: share of a class's patches that are called it. AUC: of the class's probability, its patches against "
+        f"all others. A guess that knows nothing has AUCs of 0.5, and its {len(names)} recalls add up to 1."
     ]
-    columns = ["run", "protocol", "seed", "AUC (one against the rest)", *(f"recall, {name}" for name in names)]
-    notes = [f"A guess that knows nothing of the patch has an AUC of 0.5, and its {len(names)} recalls add up to 1."]
     return Table("Patch nets, class by class", columns, rows, notes)
+
+
+def _class_aucs(record: records.Record, classes: int) -> list[intervals.Estimate]:
+    """Of each class against the rest, clustered by patient; empty where the predictions are not at hand."""
+    file = predictions_file(record)
+    if file is None:
+        return []
+    p = artifacts.read_predictions(file)
+    return [intervals.auc((p.labels == k).astype(int), p.probabilities[:, k], p.patients) for k in range(classes)]
 
 
 def parts_table(group: Sequence[records.Record]) -> Table | None:

@@ -6,6 +6,7 @@ import types
 
 import numpy as np
 import pytest
+from sklearn import metrics as sklearn_metrics
 
 from mammo_tf import artifacts, cases, pairs, run
 from mammo_tf.evaluation import compare, folds
@@ -142,9 +143,22 @@ def test_patch_nets_have_a_table_class_by_class():
     names = ["background", "mass"]
     recalls = {f"recall: {name}": samples.estimate(0.5 + 0.1 * i) for i, name in enumerate([*names, "calc"])}
     nets = samples.record(class_names=[*names, "calc"], metrics={**samples.record().metrics, **recalls})
-    row = pairs.classes_table([samples.record(), nets]).rows[0]
-    assert row[3:] == ["0.670 [0.620, 0.720]", *(f"0.{k}00 [0.{k - 1}50, 0.{k}50]" for k in (5, 6, 7))]
+    (row,) = pairs.classes_table([samples.record(), nets]).rows
+    assert row[3:] == ["recall", *(f"0.{k}00 [0.{k - 1}50, 0.{k}50]" for k in (5, 6, 7))]
     assert pairs.classes_table([samples.record()]) is None
+
+
+def test_the_auc_of_each_class_is_that_of_scikit_learn(tmp_path):
+    rng = np.random.default_rng(0)
+    labels, p = rng.integers(0, 3, 60), rng.dirichlet(np.ones(3), 60)
+    patients = np.array([f"p{i // 2}" for i in range(60)])
+    predictions = artifacts.Predictions(
+        tuple(map(str, range(60))), patients, labels, 1 - p[:, 0], p, np.zeros(60, int)
+    )
+    artifacts.write_predictions(tmp_path / "predictions.csv", predictions)
+    table = pairs.classes_table([samples.record(class_names=["a", "b", "c"], folder=str(tmp_path))])
+    found = [float(cell.partition(" ")[0].rstrip("*")) for cell in table.rows[1][4:]]
+    assert found == pytest.approx([sklearn_metrics.roc_auc_score(labels == k, p[:, k]) for k in range(3)], abs=6e-4)
 
 
 def test_validation_stands_beside_the_reported_part_and_the_flips_where_there_are_any():

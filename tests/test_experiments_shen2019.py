@@ -146,7 +146,8 @@ def exports_what_it_measured(record, folder):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_row_at_budget_smoke(out, name, protocol):
-    smoke(name, protocol, out)
+    record = smoke(name, protocol, out)
+    assert (record.budget, record.dataset_kind) == ("smoke", "phantom")
 
 
 @pytest.mark.slow

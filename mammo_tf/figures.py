@@ -1,4 +1,4 @@
-"""Every drawing of the suite; the only module that knows matplotlib. Arrays in, a `Figure` out; no global state.
+"""The drawings of runs; `figures_*` has the others, and no other module knows matplotlib. Arrays in, a `Figure` out.
 
 Each function takes `note`, a line below the title that says what the numbers come from ("phantom, ..."). Colours are
 those of Okabe and Ito, which colour-blind readers can tell apart.

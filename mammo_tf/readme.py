@@ -36,7 +36,8 @@ def block(experiments: Mapping[str, Any], found: Sequence[records.Record]) -> st
                 command = report.command(
                     dataclasses.replace(section, records=shown, whole=section.whole and front is None)
                 )
-                lines += tables.markdown(tables.Table(section.title, columns, rows, [f"`{command}`"]))
+                grid = tables.markdown(tables.Table("", columns, rows))[2:]
+                lines += [f"**{section.title}** `{command}`", "", *grid]
     return "\n".join(lines).strip() + "\n"
 
 

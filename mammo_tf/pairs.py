@@ -36,21 +36,28 @@ class Pair:
 
 
 def comparisons_table(experiment: Any, group: Sequence[records.Record]) -> Table | None:
-    """Each comparison of the paper file (`COMPARISONS`) whose two rows were run, under each protocol."""
+    """Each comparison of the paper file (`COMPARISONS`) whose two rows were run, under each protocol.
+
+    The paper's own difference stands beside it for real data at budget `paper` alone.
+    """
     rows = []
     published = {run.name: run.published for run in experiment.RUNS}
+    with_paper = all(r.dataset_kind == "real" and r.budget == "paper" for r in group)
     for claim, one, other in getattr(experiment, "COMPARISONS", ()):
         for first, second in _matched(group, one, other):
             if found := paired(first, second):
-                theirs = _published(published.get(one, {}), published.get(other, {}), found.metric)
+                theirs = number(_published(published.get(one, {}), published.get(other, {}), found.metric))
                 cells = [with_interval(found.difference), number(found.p), verdict(found.difference)]
-                rows.append([claim, f"{one} - {other}", first.protocol, found.metric, number(theirs), *cells])
-    columns = ["the paper's claim", "rows", "protocol", "metric", "paper", "measured difference", "p", "says"]
+                named = [claim, f"{one} - {other}", first.protocol, found.metric]
+                rows.append([*named, *([theirs] if with_paper else []), *cells])
+    columns = ["the paper's claim", "rows", "protocol", "metric", *(["paper"] if with_paper else [])]
+    columns += ["measured difference", "p", "says"]
     notes = [
         "Paired differences on the same examples, 95 % intervals over patients (clustered DeLong; of several splits "
-        "a bootstrap of the mean). p is not corrected for the number of comparisons. `n/a` in the column of the "
-        "paper: it gives no such pair of numbers."
+        "a bootstrap of the mean). p is not corrected for the number of comparisons."
     ]
+    if with_paper:
+        notes.append("`n/a` in the column of the paper: it gives no such pair of numbers.")
     return Table("What the paper compares", columns, rows, notes) if rows else None
 
 

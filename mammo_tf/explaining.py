@@ -186,11 +186,16 @@ def patch_heat(done: Any) -> dict[str, intervals.Estimate]:
     return {}
 
 
+def first_fit(folder: pathlib.Path) -> pathlib.Path:
+    """Where a run's net and examples lie: its folder, or that of its first split where it has several."""
+    return folder / "fold0" if (folder / "fold0").is_dir() else folder
+
+
 def heatmap(
     record: records.Record, images: Sequence[pathlib.Path], out: pathlib.Path, bits: int | None
 ) -> list[pathlib.Path]:
     """Method "heatmap": of the files, or of the examples that the run has kept."""
-    folder = pathlib.Path(record.folder)
+    folder = first_fit(pathlib.Path(record.folder))
     note = f"{record.run}, {record.protocol}: {record.dataset} ({record.dataset_kind}), budget {record.budget}"
     if not images:
         return save(read(folder), out, note)

@@ -60,7 +60,8 @@ def rocs(found: Found, *, panels: Mapping[str, Sequence[str]]) -> Any | None:
 
 def profiles(found: Found, *, rows: tuple[str, str], names: tuple[str, str]) -> Any | None:
     """Figure 4: mammograms of two datasets and their gray values, from the examples that two runs kept."""
-    files = [pathlib.Path(r.folder) / explaining.FILE for r in _by_name(found, rows).values()]
+    folders = [explaining.first_fit(pathlib.Path(r.folder)) for r in _by_name(found, rows).values()]
+    files = [folder / explaining.FILE for folder in folders]
     if len(files) < 2 or not all(file.is_file() for file in files):
         return None
     one, other = (list(explaining.read(file.parent).images) for file in files)

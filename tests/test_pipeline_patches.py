@@ -138,3 +138,15 @@ def test_pages_that_do_not_fit_are_refused(views, side, message):
 def test_views_that_are_no_windows_are_refused():
     with pytest.raises(cases.MammoError, match="view of e is no window"):
         pipeline().load([cases.Example("e", "p", (pages(1)[0],), 1.0)])
+
+
+def test_pages_of_several_sizes_in_one_process():
+    """TensorFlow forgets a page's size once it has seen a few."""
+    for i, (height, width) in enumerate([(20, 14), (22, 14), (22, 17), (31, 40), (20, 14)]):
+        rng = np.random.default_rng(i)
+        view = page(f"size{i}", Counted(rng.integers(0, 65536, (height, width)).astype(np.uint16)))
+        some = examples([view])
+        cut = pipeline().load(some).cut((SIDE, SIDE))
+        np.testing.assert_array_equal(cut, [example.views[0].pixels() for example in some])
+        batches = pipeline().evaluate(pipeline().load(some), normalize.per_image(None))
+        assert sum(len(images) for images, _, _ in batches) == len(some)

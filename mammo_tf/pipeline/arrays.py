@@ -105,11 +105,13 @@ def gather(tensors: dict[str, tf.Tensor], rows: tf.Tensor, shape: tuple[int, int
 @functools.partial(tf.function, jit_compile=True, autograph=False, reduce_retracing=True)
 def _windows(pages: tf.Tensor, where: tf.Tensor, shape: tuple[int, int]) -> tf.Tensor:
     """The windows (B, *shape) of pages (M, H, W) at where (B, 3), 0 where they overhang."""
-    _, height, width = pages.shape
+    height, width = tf.shape(pages)[1], tf.shape(pages)[2]  # not known in the graph once several sizes were seen
     page, top, left = (where[:, i, None, None] for i in range(3))
     row, column = top + tf.range(shape[0])[:, None], left + tf.range(shape[1])[None, :]
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     row, column = tf.clip_by_value(row, 0, height - 1), tf.clip_by_value(column, 0, width - 1)
-    first = tf.cast(page, tf.int64) * (height * width)  # 2,400 pages of 1152 x 896 are more than 2^31 pixels
+    first = tf.cast(page, tf.int64) * tf.cast(
+        height * width, tf.int64
+    )  # 2,400 pages of 1152 x 896 are more than 2^31 pixels
     found = tf.gather(tf.reshape(pages, [-1]), first + tf.cast(row * width + column, tf.int64))
     return tf.where(inside, found, tf.zeros_like(found))

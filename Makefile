@@ -4,6 +4,9 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 READY := .venv/ready
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+# Processes that share the tests out; one module stays in one, for what its tests share.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 .PHONY: demo test test-slow lint clean
 
@@ -14,10 +17,10 @@ demo: $(READY)
 	$(BIN)/mammo-tf export runs/demo runs/demo/export --only resnet18_scratch --protocol honest
 
 test: $(READY) lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check .

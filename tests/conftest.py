@@ -24,3 +24,11 @@ def op_determinism_stays_off():
         from tensorflow.python.framework import config
 
         config.disable_op_determinism()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Processes share the tests out by module, where no test asks for another group."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))

@@ -147,7 +147,7 @@ def exports_what_it_measured(record, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", [pytest.param(p, marks=pytest.mark.xdist_group(p)) for p in PROTOCOLS])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_row_at_budget_smoke(out, name, protocol):
     record = smoke(name, protocol, out)

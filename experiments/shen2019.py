@@ -59,7 +59,7 @@ class Budget(run.Budget):
         patch: side of a patch; None for height x 224/1152 in multiples of 32, at least 64, so that a patch of an
             image of another size shows the same millimetres.
         channels: widths of backbones and heads, as a fraction of the paper's.
-        units: bottlenecks of the four stages of ResNet50; smoke has fewer, since building the graph takes its time.
+        units: bottlenecks of the four stages of ResNet50; smoke and demo have fewer.
         per_roi: patches round each ROI in S10, and as many of the background.
         code_patches: 1 samples patches by the rules of the authors' code, 0 by the paper's (`patch_sets`).
         patch_batch, image_batch: section 3.1.2.
@@ -72,6 +72,9 @@ class Budget(run.Budget):
         min_split: smallest node of the random forest that is split (section 3.1.4: 300 of 1,903 images).
         repeats: subsets a size in Table 4 (the paper drew one), and folds under `honest`.
         inbreast_patients: of the INbreast phantom.
+        vgg_channels: `channels` of the VGG16 backbone; None for the same. VGG16 costs far more at one width.
+        warp_order: interpolation of the augmentation, 0 nearest neighbour (the authors' code), 1 bilinear.
+        settle: the last so many epochs of a patch net, and of a net from scratch, run at a tenth of the rate.
         keras20: 1 builds ResNet50 as Keras 2.0.8 had it, for --weights with an .h5 file of the authors.
     """
 
@@ -98,6 +101,9 @@ class Budget(run.Budget):
     repeats: int = 5
     inbreast_patients: int = 115
     keras20: int = dataclasses.field(default=0, metadata={"added": True})
+    vgg_channels: float | None = dataclasses.field(default=None, metadata={"added": True})
+    warp_order: int = dataclasses.field(default=0, metadata={"added": True})
+    settle: int = dataclasses.field(default=0, metadata={"added": True})
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -113,7 +119,7 @@ class Budget(run.Budget):
         return self.patch_side // 32
 
 
-SMALL = phantom.PhantomSpec(patients=400, height=256, width=192, spacing_mm=0.45)
+SMALL = phantom.PhantomSpec(patients=1200, height=256, width=192, spacing_mm=0.4)
 BUDGETS = {
     "smoke": Budget(
         "smoke",
@@ -139,24 +145,28 @@ BUDGETS = {
         SMALL,
         height=256,
         width=192,
-        channels=0.125,
-        per_roi=6,
+        channels=0.25,
+        vgg_channels=0.125,
+        units=(1, 1, 1, 1),
+        per_roi=3,
         image_batch=8,
-        patch_batch=16,
-        patch_rates=(3e-3, 1e-3, 5e-4),
+        patch_rates=(3e-3, 1e-3, 1e-3),
         image_rates=(1e-3, 2e-4),
-        patch_epochs={"s10": (1, 2, 5), "s1": (3, 10, 17), "s10_scratch": (8,), "s1_scratch": (30,)},
-        image_epochs=(8, 4),
+        patch_epochs={"s10": (1, 1, 16), "s1": (1, 1, 54), "s10_scratch": (8,), "s1_scratch": (24,)},
+        image_epochs=(3, 3),
         more=0,
-        scratch_epochs=10,
-        transfer_epochs=6,
-        min_split=84,
+        scratch_epochs=6,
+        transfer_epochs=5,
+        min_split=190,
+        repeats=3,
+        warp_order=1,
+        settle=3,
     ),
     "paper": Budget("paper", phantom.PhantomSpec(patients=1249, height=1152, width=896, spacing_mm=0.2)),
 }
 
 RADIANS_02 = math.degrees(0.2)
-AUGMENT = augment.Augment(  # section 3.1.2; the fill and the interpolation are those of the authors' code
+AUGMENT = augment.Augment(  # section 3.1.2; the fill and (but for `Budget.warp_order`) order are the authors' code's
     flip_horizontal=True,
     flip_vertical=True,
     rotate_deg=(-25.0, 25.0),
@@ -183,6 +193,15 @@ AS_PUBLISHED_INBREAST = run.Rules(
     leaks=("the part that stops training and chooses the epoch is the part reported; there is no test part",),
 )
 PROTOCOLS = (AS_PUBLISHED, HONEST)
+
+
+def augmentation(budget: Budget) -> augment.Augment:
+    return dataclasses.replace(AUGMENT, order=budget.warp_order)
+
+
+def settled(budget: Budget, epochs: int) -> Callable[[int], float] | None:
+    """The decay of a stage of so many epochs whose last ones run at a tenth of the rate; None at budget paper."""
+    return functools.partial(schedule.settle, start=epochs - budget.settle, factor=0.1) if budget.settle else None
 
 
 def is_honest(protocol: run.Rules) -> bool:
@@ -266,9 +285,9 @@ BACKBONES = {
 
 def size_of(backbone: str, budget: Budget) -> dict[str, Any]:
     """Width, and units of a ResNet, at a budget."""
-    width = {"width": max(4, int(64 * budget.channels))}
     if backbone != "resnet50":
-        return width
+        return {"width": max(4, int(64 * (budget.vgg_channels or budget.channels)))}
+    width = {"width": max(4, int(64 * budget.channels))}
     return {**width, "units": budget.units, **({"compat": "keras2.0"} if budget.keras20 else {})}
 
 
@@ -303,7 +322,7 @@ class PatchNet:
             pipeline=patches.PatchPipeline(
                 budget.patch_side,
                 normalize.train_mean,
-                AUGMENT,
+                augmentation(budget),
                 batch=budget.patch_batch,
                 balance=True,
                 resize=RESIZE[self.protocol],
@@ -318,14 +337,15 @@ class PatchNet:
         """Section 3.1.2: last layer, top layers, all; a constant rate of 1e-3 from scratch."""
         if not self.pretrained:
             (epochs,) = budget.patch_epochs[f"{self.patch_set}_scratch"]
-            return (schedule.Stage(epochs, adam(1e-3)),)
+            return (schedule.Stage(epochs, adam(1e-3), decay=settled(budget, epochs)),)
         opened = (("logits",), top_layers(self.backbone, budget), ("",))
-        return tuple(
+        *first, last = (
             schedule.Stage(epochs, adam(rate), prefixes, bn_frozen=BN_FROZEN[self.protocol])
             for epochs, rate, prefixes in zip(
                 budget.patch_epochs[self.patch_set], budget.patch_rates, opened, strict=True
             )
         )
+        return (*first, dataclasses.replace(last, decay=settled(budget, last.epochs)))
 
 
 def decay(factor: float, top: Any) -> tuple[tuple[str, float], ...]:
@@ -368,7 +388,7 @@ class ImageNet:
             pipeline=build.Pipeline(
                 budget.shape,
                 normalize.train_mean,
-                AUGMENT,
+                augmentation(budget),
                 batch=budget.image_batch,
                 balance=True,
                 resize=RESIZE[self.protocol],
@@ -391,7 +411,8 @@ class ImageNet:
         if self.transfer:
             return (schedule.Stage(budget.transfer_epochs, low, penalty=decay(0.01, self.top)),)
         if self.start is None:
-            return (schedule.Stage(budget.scratch_epochs, adam(1e-3), penalty=decay(0.001, self.top)),)
+            epochs, penalty = budget.scratch_epochs, decay(0.001, self.top)
+            return (schedule.Stage(epochs, adam(1e-3), decay=settled(budget, epochs), penalty=penalty),)
         first, second = budget.image_epochs
         high, new = adam(budget.image_rates[0]), ("top_", "logits")
         stages = (
@@ -716,7 +737,6 @@ RUNS = tuple(one for pair in zip(*map(_rows, PROTOCOLS), strict=True) for one in
 # What a budget runs where no row is named.
 SETS = {
     "demo": (
-        "patch_resnet50_s10_scratch",
         "patch_resnet50_s10",
         "patch_vgg16_s10",
         "resnet_r1024x2",
@@ -731,6 +751,7 @@ SETS = {
         "ensemble_unflipped",
         *(f"inbreast_{model}_0" for model in FOUR),
         *(f"inbreast_resnet_vgg_{patients}" for patients in (20, 40, EVERYONE)),
+        "patch_resnet50_s10_scratch",
     )
 }
 

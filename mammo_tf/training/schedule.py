@@ -80,6 +80,15 @@ def step_decay(epoch: int, *, every: int, factor: float) -> float:
     return float(factor ** (epoch // every))
 
 
+def settle(epoch: int, *, start: int, factor: float) -> float:
+    """The learning rate as it is, and times `factor` from epoch `start` of the stage on.
+
+    >>> [settle(epoch, start=2, factor=0.1) for epoch in range(4)]
+    [1.0, 1.0, 0.1, 0.1]
+    """
+    return float(factor) if epoch >= start else 1.0
+
+
 def ends(stages: Sequence[Stage]) -> tuple[int, ...]:
     """Number of epochs done when each stage ends: (3, 10) epochs give (3, 13)."""
     return tuple(itertools.accumulate(stage.epochs for stage in stages))

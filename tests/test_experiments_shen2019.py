@@ -92,6 +92,20 @@ def test_budgets_keep_to_the_design():
     assert (paper.shape, paper.patch_side, paper.grid) == ((1152, 896), 224, 7)
 
 
+def test_only_the_demo_settles_warps_bilinearly_and_has_a_narrower_vgg16():
+    row = next(row for row in PAPER.RUNS if row.name == "patch_vgg16_s10" and row.protocol.name == "honest")
+    demo, paper = (row.method(PAPER.BUDGETS[name]) for name in ("demo", "paper"))
+    assert [stage.decay for stage in paper.stages] == [None, None, None]
+    assert [stage.decay for stage in demo.stages[:2]] == [None, None]
+    epochs = demo.stages[2].epochs
+    rates = [demo.stages[2].decay(epoch) for epoch in range(epochs)]
+    assert rates == [1.0] * (epochs - 3) + [0.1] * 3
+    assert (demo.pipeline.augment.order, paper.pipeline.augment.order) == (1, 0)
+    assert (demo.net.keywords["width"], paper.net.keywords["width"]) == (8, 64)
+    resnet = PAPER.size_of("resnet50", PAPER.BUDGETS["demo"])
+    assert resnet == {"width": 16, "units": (1, 1, 1, 1)}
+
+
 def test_paper_schedules_are_those_of_section_3_1_2():
     rows = {row.name: row for row in PAPER.RUNS if row.protocol.name == "as_published"}
     paper = PAPER.BUDGETS["paper"]

@@ -1,0 +1,121 @@
+"""A bank of fixed difference-of-Gaussians filters as the first layer of a net (Yi et al. 2017, section 2.2).
+
+The paper's equation 1 is missing from its text. Here a filter is the difference of two Gaussians of unit sum,
+
+    DoG(x, y; s) = G(x, y; s) - G(x, y; 1.6 s),     G(x, y; s) ~ exp(-(x^2 + y^2) / (2 s^2)),
+
+with the ratio of Marr and Hildreth (1980, doi:10.1098/rspb.1980.0020), cut off at 4 sigma. Beyond its borders the
+image is mirrored with the border pixel repeated (scipy's `reflect`), so that a constant image gives zero everywhere,
+also where a filter is wider than the image.
+
+An image beside its mirror images is periodic, so a filter is a product with its Fourier transform: the numbers of
+convolutions in a twentieth of their time (`benchmarks/dog.py`). Two real responses share one complex transform back,
+as its real and its imaginary part.
+
+    x = dog.DoGFilterBank(name="dog")(x)  # (B, 224, 224, 1) -> (B, 224, 224, 9)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from mammo_tf import cases
+
+ALGORITHM_VERSION = 1
+SIGMAS = tuple(2.0 ** (k / 2) for k in range(1, 9))  # sqrt 2, 2, 2 sqrt 2, ..., 16 pixels (section 2.2)
+RATIO = 1.6
+TRUNCATE = 4.0
+
+
+def gain(size: int, sigma: float, truncate: float = TRUNCATE) -> np.ndarray:
+    """Fourier transform of a Gaussian on a circle of 2 `size` pixels: (2 size,) float64, real since it is symmetric.
+
+    Args:
+        size: length of the signal that is mirrored.
+        sigma: in pixels, above 0.
+        truncate: the kernel reaches int(truncate sigma + 0.5) pixels to either side and is scaled to sum 1.
+
+    >>> gain(2, 1.0).round(3).tolist()
+    [1.0, 0.291, 0.014, 0.291]
+    """
+    reach = int(truncate * sigma + 0.5)
+    offsets = np.arange(-reach, reach + 1)
+    kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
+    wrapped = np.bincount(offsets % (2 * size), weights=kernel / kernel.sum(), minlength=2 * size)
+    return np.fft.fft(wrapped).real
+
+
+@keras.saving.register_keras_serializable(package="mammo_tf")
+class DoGFilterBank(keras.layers.Layer):
+    """(B, H, W, C) -> (B, H, W, C (1 + S)): the image, then its S filter responses from fine to coarse.
+
+    With several channels those of the image come first, then all C responses of the first filter, and so on. Nothing
+    is trained. The filters are float32 whatever the precision of the net, and so is what they are applied to.
+
+    Args:
+        sigmas: widths of the narrower Gaussians in pixels, each above 0.
+        ratio: width of the wider Gaussian over that of the narrower one, above 1.
+        truncate: where the Gaussians are cut off, in their sigmas, above 0.
+
+    Raises:
+        MammoError: no filter, or a number outside its range; height or width are not known when the layer is built.
+    """
+
+    def __init__(
+        self, sigmas: Sequence[float] = SIGMAS, ratio: float = RATIO, truncate: float = TRUNCATE, **facts: Any
+    ):
+        if not sigmas or not all(0 < sigma < math.inf for sigma in sigmas):
+            raise cases.MammoError(f"dog: sigmas must be numbers above 0, found {sigmas!r}")
+        if not ratio > 1 or not truncate > 0:
+            raise cases.MammoError(f"dog: ratio must exceed 1 and truncate 0, found {ratio} and {truncate}")
+        super().__init__(**facts)
+        self.sigmas, self.ratio, self.truncate = tuple(float(sigma) for sigma in sigmas), ratio, truncate
+        self.trainable = False
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        if len(input_shape) != 4 or None in input_shape[1:]:
+            raise cases.MammoError(f"dog: the images must be (B, H, W, C) of a known size, found {input_shape}")
+        height, width = input_shape[1:3]
+        filters = [self._filter(height, width, sigma) for sigma in self.sigmas]
+        filters += [np.zeros_like(filters[0])] * (len(filters) % 2)
+        stacked = np.stack(filters).astype(np.float32)
+        self._real_part, self._imaginary_part = stacked[0::2], stacked[1::2]  # (P, 2 H, 2 W)
+
+    def _filter(self, height: int, width: int, sigma: float) -> np.ndarray:
+        narrow, wide = (
+            np.multiply.outer(gain(height, s, self.truncate), gain(width, s, self.truncate))
+            for s in (sigma, self.ratio * sigma)
+        )
+        return narrow - wide
+
+    def call(self, x: Any) -> Any:
+        height, width, channels = x.shape[1:]
+        image = ops.cast(x, "float32")
+        plane = ops.transpose(image, (0, 3, 1, 2))[:, None]  # (B, 1, C, H, W)
+        plane = ops.concatenate([plane, ops.flip(plane, axis=-2)], axis=-2)
+        plane = ops.concatenate([plane, ops.flip(plane, axis=-1)], axis=-1)
+        real, imaginary = ops.fft2((plane, ops.zeros_like(plane)))
+        a, b = self._real_part[None, :, None], self._imaginary_part[None, :, None]
+        back = ops.ifft2((real * a - imaginary * b, real * b + imaginary * a))
+        pairs = ops.stack([part[..., :height, :width] for part in back], axis=2)  # (B, P, 2, C, H, W)
+        responses = ops.transpose(pairs, (0, 4, 5, 1, 2, 3))
+        flat = ops.reshape(responses, (-1, height, width, 2 * len(self._real_part) * channels))
+        kept = flat[..., : len(self.sigmas) * channels]
+        return ops.cast(ops.concatenate([image, kept], axis=-1), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (*input_shape[:-1], input_shape[-1] * (1 + len(self.sigmas)))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "sigmas": list(self.sigmas),
+            "ratio": self.ratio,
+            "truncate": self.truncate,
+        }

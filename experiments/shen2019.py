@@ -62,9 +62,11 @@ class Budget(run.Budget):
         units: bottlenecks of the four stages of ResNet50; smoke and demo have fewer.
         per_roi: patches round each ROI in S10, and as many of the background.
         code_patches: 1 samples patches by the rules of the authors' code, 0 by the paper's (`patch_sets`).
+        min_breast: least share of a background patch that shows breast; 0 allows empty air (the authors' code).
         patch_batch, image_batch: section 3.1.2.
         patch_rates, image_rates: learning rates of the stages (section 3.1.2); the last one serves INbreast too.
-        patch_epochs: patch set or kind of start -> epochs of its stages (section 3.1.2).
+        patch_epochs: patch set -> epochs of its stages (section 3.1.2); a net from scratch has as many in all, but a
+            stand-in for ImageNet weights those of "s10_scratch".
         image_epochs: of the two stages; up to `more` epochs follow, until the validation AUC has not risen in
             `patience` of them (the paper trained on "with up to 200 additional epochs").
         scratch_epochs: of a whole-image net without a patch net.
@@ -102,6 +104,7 @@ class Budget(run.Budget):
     inbreast_patients: int = 115
     keras20: int = dataclasses.field(default=0, metadata={"added": True})
     vgg_channels: float | None = dataclasses.field(default=None, metadata={"added": True})
+    min_breast: float = dataclasses.field(default=0.0, metadata={"added": True})
     warp_order: int = dataclasses.field(default=0, metadata={"added": True})
     settle: int = dataclasses.field(default=0, metadata={"added": True})
 
@@ -238,7 +241,7 @@ def sample(
     parts: cases.Splits, budget: Budget, seed: int, *, patch_set: str, protocol: str
 ) -> tuple[cases.Splits, tuple[cases.Problem, ...]]:
     """The images of each part become patches (section 3.1.1)."""
-    sampling = SAMPLING[patch_set, bool(budget.code_patches)]
+    sampling = dataclasses.replace(SAMPLING[patch_set, bool(budget.code_patches)], min_breast=budget.min_breast)
     if patch_set != "s1":
         sampling = dataclasses.replace(sampling, per_roi=budget.per_roi)
     how = {"size": budget.shape, "patch": budget.patch_side, "resize": RESIZE[protocol]}
@@ -296,9 +299,15 @@ def top_layers(backbone: str, budget: Budget) -> tuple[str, ...]:
     return resnet50.top_prefixes(budget.units) if backbone == "resnet50" else vgg.TOP_PREFIXES
 
 
-def loader(backbone: str, budget: Budget) -> Callable[..., None]:
+def loader(budget: Budget) -> Callable[..., None]:
     """What puts pre-trained weights into a patch net."""
-    return keras_weights.load_keras20 if budget.keras20 and backbone == "resnet50" else keras_weights.load_by_name
+    return keras20_or_ours if budget.keras20 else keras_weights.load_by_name
+
+
+def keras20_or_ours(model: Any, path: Any) -> None:
+    """The backbone from an .h5 file of the authors, or from a net of this package such as the stand-in."""
+    ours = str(path).endswith(".keras")
+    (keras_weights.load_by_name if ours else keras_weights.load_keras20)(model, path)
 
 
 def adam(rate: float) -> Callable[[], optimizers.Adam]:
@@ -330,13 +339,14 @@ class PatchNet:
             stages=self._stages(budget),
             select=schedule.best_val_accuracy,
             classes=self.classes,
-            pretrained=loader(self.backbone, budget) if self.pretrained else None,
+            pretrained=loader(budget) if self.pretrained else None,
         )
 
     def _stages(self, budget: Budget) -> tuple[schedule.Stage, ...]:
         """Section 3.1.2: last layer, top layers, all; a constant rate of 1e-3 from scratch."""
         if not self.pretrained:
-            (epochs,) = budget.patch_epochs[f"{self.patch_set}_scratch"]
+            standin = self.classes == 2
+            epochs = sum(budget.patch_epochs[f"{self.patch_set}_scratch" if standin else self.patch_set])
             return (schedule.Stage(epochs, adam(1e-3), decay=settled(budget, epochs)),)
         opened = (("logits",), top_layers(self.backbone, budget), ("",))
         *first, last = (
@@ -671,7 +681,7 @@ def transfer_row(model: str, patients: int, protocol: run.Rules) -> run.Run:
         HONEST if is_honest(protocol) else AS_PUBLISHED_INBREAST,
         birads,
         needs=(head_row(head, protocol),),
-        spec=None,
+        phantom_spec=inbreast_phantom,
         dataset=inbreast,
         after=() if patients else (explaining.pictures,),
         known_means=KNOWN_MEANS if patients else {},
@@ -770,6 +780,7 @@ FRONT = (
 # What the paper compares: (claim, row, row that it is said to beat). A missing row leaves its comparison out.
 COMPARISONS = (
     ("pre-training helps the patch net (Table 1)", "patch_resnet50_s10", "patch_resnet50_s10_scratch"),
+    ("pre-training helps the patch net (Table 1)", "patch_resnet50_s1", "patch_resnet50_s1_scratch"),
     ("ResNet50 beats VGG16 on patches (Table 1)", "patch_resnet50_s10", "patch_vgg16_s10"),
     ("hard patches (not in the paper)", "patch_resnet50_s10_hard", "patch_resnet50_s10"),
     ("S10 beats S1 (Table 2)", "resnet_r2048x1", "resnet_s1_r2048x1"),
@@ -783,9 +794,12 @@ COMPARISONS = (
     ("VGG blocks on ResNet50 (Table 2)", "resnet_v256-128x1", "resnet_r1024x2"),
     ("ResNet blocks on VGG16 (Table 3)", "vgg_r1024x2", "vgg_v256-128x1"),
     ("ResNet50 or VGG16 below VGG blocks", "resnet_v256-128x1", "vgg_v256-128x1"),
+    ("narrower VGG blocks (Table 3)", "vgg_v128-64x1", "vgg_v256-128x1"),
     ("pooling 5x5 beats none (Table 2)", "resnet_fc_5", "resnet_fc_1"),
+    ("pooling 5x5 beats none (Table 3)", "vgg_fc_5", "vgg_fc_1"),
     ("end to end beats two steps (section 3.1.4)", "resnet_r1024x2", "two_step"),
-    ("the average beats the best single net", "ensemble", "resnet_v256-128x1"),
+    ("the average beats the best single net (section 3.1.4)", "ensemble_unflipped", "resnet_v256-128x1"),
+    ("the average beats the best single net (section 3.2.2)", "inbreast_ensemble", f"inbreast_resnet_vgg_{EVERYONE}"),
     ("flips help the average", "ensemble", "ensemble_unflipped"),
     ("the patch net is worth its ROIs (not in the paper)", "resnet_v256-128x1", "resnet_v256-128x1_scratch"),
     *(
@@ -829,7 +843,8 @@ def paper_train_size(one: run.Run) -> int:
         return 4 * int(one.published.get("patients", EVERYONE))  # 280 images of 72 women
     if one.sample is None:
         return 1903
-    return 1903 * (2 if "_s1" in one.name and "_s10" not in one.name else 20)
+    each = 2 if "_s1" in one.name and "_s10" not in one.name else 20
+    return 1903 * each // (2 if one.name.endswith("_hard") else 1)
 
 
 if __name__ == "__main__":

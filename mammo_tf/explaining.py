@@ -55,8 +55,11 @@ def heat_net(folder: pathlib.Path, fitted: Any) -> tuple[Any, str] | None:
         softmax = keras.layers.Softmax(name="heat", dtype="float32")(logits)
         own = keras.Model(fitted.model.input, softmax, name="heat")
         return dataclasses.replace(fitted, model=own), "heatmap inside the net"
+    return _started_from(folder, shape_of(fitted))
+
+
+def _started_from(folder: pathlib.Path, shape: tuple[int, int] | None) -> tuple[Any, str] | None:
     patch = reuse.patch_folder(folder)
-    shape = shape_of(fitted)
     if patch is None or shape is None:
         return None
     return reuse.heatmap_net(patch, shape), "heatmap of the patch net that it started from"
@@ -199,13 +202,14 @@ def heatmap(
     note = f"{record.run}, {record.protocol}: {record.dataset} ({record.dataset_kind}), budget {record.budget}"
     if not images:
         return save(read(folder), out, note)
-    fitted = reuse.load(folder)
-    found = heat_net(folder, fitted)
+    one_net = (folder / "preprocessing.json").is_file()  # or an average of nets, or two steps: no net of their own
+    fitted = reuse.load(folder) if one_net else None
+    found = heat_net(folder, fitted) if one_net else _started_from(folder, read(folder).images.shape[1:])
     if found is None:
         raise cases.DataError(folder, "neither the run nor what it started from is a patch net with a heatmap")
     examples = [example_of(path, bits, record.intensity) for path in images]
     titles = [path.stem for path in images]
-    if len(record.class_names) == 2:
+    if fitted is not None and len(record.class_names) == 2:
         answers = zip(titles, fitted(examples)[:, 1], strict=True)
         titles = [f"{name}\nP({record.class_names[1]}) {p:.2f}" for name, p in answers]
     return save(maps(*found, examples, titles), out, note)

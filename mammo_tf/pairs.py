@@ -170,10 +170,10 @@ def parts_table(group: Sequence[records.Record]) -> Table | None:
 
 
 def operating_table(group: Sequence[records.Record]) -> Table | None:
-    """The honest runs at the threshold that validation chose."""
+    """The runs whose reported part is not the one that chose the threshold."""
     rows = []
     for r in group:
-        if not r.leaks and r.tuned:
+        if r.reported == "test" and r.tuned:
             found = [with_interval(r.tuned[n]) for n in ("recall", "specificity", "balanced_accuracy", "accuracy")]
             rows.append([r.run, r.protocol, number(r.seed), r.threshold_rule, number(r.threshold), *found])
     columns = ["run", "protocol", "seed", "rule", "threshold", "recall", "specificity", "balanced accuracy"]

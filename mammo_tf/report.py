@@ -189,20 +189,24 @@ def difference_table(experiment: Any, group: Sequence[records.Record]) -> Table 
         if r.dataset_kind != "real" or r.budget != "paper" or r.run not in published:
             continue
         theirs = {"accuracy": published[r.run].get("val_accuracy"), **published[r.run]}
-        pairs = [(m, theirs[m]) for m in ("accuracy", "precision", "recall", "f1") if theirs.get(m) is not None]
-        rows += [
-            [
-                r.run,
-                r.protocol,
-                m,
-                number(v),
-                with_interval(r.metrics[m]),
-                number(r.metrics[m].value - v),
-            ]
-            for m, v in pairs
-        ]
+        for name, v in theirs.items():
+            if (ours := _measured(r, name)) and v is not None:
+                rows.append([r.run, r.protocol, name, number(v), with_interval(ours), number(ours.value - v)])
     columns = ["run", "protocol", "metric", "paper", "measured", "measured - paper"]
     return Table("Difference to the paper", columns, rows) if rows else None
+
+
+def _measured(r: records.Record, name: str) -> Any:
+    """The estimate that stands beside a published number; None where the number is no metric of a run.
+
+    Sensitivity and specificity are those at the threshold that validation chose. An average over flips has them in
+    its own AUC, other nets in a claim.
+    """
+    if name in ("accuracy", "precision", "recall", "f1", "auc"):
+        return r.metrics.get(name)
+    if name == "auc_four_flips":
+        return r.claims.get(name) or r.metrics.get("auc")
+    return r.tuned.get({"sensitivity": "recall", "specificity": "specificity"}.get(name, ""))
 
 
 def sections(experiment: Any, found: Iterable[records.Record]) -> list[Section]:

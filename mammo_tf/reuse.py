@@ -200,7 +200,7 @@ class HardPatches:
     Attributes:
         inner: how it is trained.
         need: the run of the earlier patch net.
-        select: (examples, probabilities) -> examples (`patch_sets.hard`).
+        select: (examples, probabilities) -> examples (`patch_choice.hard`).
     """
 
     inner: training.KerasMethod

@@ -88,7 +88,10 @@ class Run:
             `Context.inputs`.
         standin: what `--weights phantom` means here: a run on another phantom whose net is the starting point.
         pretrained: the way to the weights that `--weights imagenet` means, or None where a run starts from scratch.
-        spec: budget -> the phantom of this run, where it is not the budget's own.
+        spec: budget -> the phantom that this run reads whatever the command line names; for stand-ins.
+        phantom_spec: budget -> the phantom that takes the place of the run's dataset where no folder is given; None
+            for the budget's own. A second dataset needs other patients than the first. Not part of the hash: the
+            fingerprint of the dataset is.
         dataset: the format module of this run, where it is not the one that the command line names.
         sample: (parts, budget, seed) -> (parts, problems): what becomes of the examples after the split (patches of
             whole images), so that all runs on one split learn from the same patients.
@@ -112,6 +115,7 @@ class Run:
     standin: Run | None = None
     pretrained: Callable[[], pathlib.Path] | None = None
     spec: Callable[[Any], phantom.PhantomSpec] | None = None
+    phantom_spec: Callable[[Any], phantom.PhantomSpec] | None = dataclasses.field(default=None, compare=False)
     dataset: types.ModuleType | None = None
     sample: Callable[[cases.Splits, Any, int], tuple[cases.Splits, Sequence[cases.Problem]]] | None = None
     classes: tuple[str, ...] | None = None
@@ -188,7 +192,8 @@ def root_of(run: Run, settings: Settings) -> pathlib.Path | None:
 
 def open_data(run: Run, settings: Settings) -> cases.Dataset:
     """The dataset of a run: the folder given, or the phantom of its budget where none is."""
-    spec = run.spec(settings.budget) if run.spec else settings.budget.phantom
+    own = run.spec or run.phantom_spec
+    spec = own(settings.budget) if own else settings.budget.phantom
     how = {"strict": settings.strict, "intensity": settings.intensity}
     return datasets.open_dataset(module_of(run, settings), root_of(run, settings), spec=spec, **how)
 
@@ -231,14 +236,15 @@ def identity(run: Run, settings: Settings, fingerprint: str, known: dict[Any, st
     return records.hash8(decided, needs)
 
 
-def _source(run: Run, settings: Settings) -> tuple[str, bool]:
-    return module_of(run, settings).NAME, run.spec is None
+def _source(run: Run, settings: Settings) -> tuple[Any, ...]:
+    other = run.phantom_spec and run.phantom_spec(settings.budget)
+    return module_of(run, settings).NAME, run.spec is None, other
 
 
 def _fingerprint(need: Run, settings: Settings, known: dict[Any, str]) -> str:
     """A need with a phantom of its own counts by its spec, as part of its description."""
     if need.spec is not None:
-        return known.get((module_of(need, settings).NAME, True), "phantom")
+        return known.get((module_of(need, settings).NAME, True, None), "phantom")
     source = _source(need, settings)
     if source not in known:
         known[source] = open_data(need, settings).fingerprint

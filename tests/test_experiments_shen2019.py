@@ -1,5 +1,6 @@
 """shen2019 at budget smoke: a row of each kind, then (slow) every row under both protocols; what `--list` prints."""
 
+import dataclasses
 import gc
 import json
 import pathlib
@@ -8,8 +9,9 @@ import keras
 import numpy as np
 import pytest
 
-from mammo_tf import artifacts, cli, commands, export, records, run
+from mammo_tf import artifacts, cli, commands, explaining, export, records, run
 from mammo_tf.datasets import patch_sets
+from mammo_tf.models import keras_weights
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAPER = commands.load_experiments(ROOT / "experiments")["shen2019"]
@@ -92,6 +94,30 @@ def test_budgets_keep_to_the_design():
     assert (paper.shape, paper.patch_side, paper.grid) == ((1152, 896), 224, 7)
 
 
+def test_the_inbreast_phantom_has_other_patients_than_the_cbis_phantom():
+    for budget in PAPER.BUDGETS.values():
+        other = PAPER.inbreast_phantom(budget)
+        assert other.patients == budget.inbreast_patients and other.seed != budget.phantom.seed
+    rows = [row for row in PAPER.RUNS if row.dataset is PAPER.inbreast]
+    assert len(rows) == 2 * 29 and all(row.phantom_spec is PAPER.inbreast_phantom for row in rows)
+
+
+@pytest.mark.parametrize("name", ["patch_resnet50_s10", "patch_vgg16_s10"])
+def test_a_switch_asks_for_files_of_keras_2_0_and_a_standin_still_loads(name, tmp_path):
+    row, smallest = next(row for row in PAPER.RUNS if row.name == name), PAPER.BUDGETS["smoke"]
+    assert row.method(smallest).pretrained is keras_weights.load_by_name
+    old = row.method(dataclasses.replace(smallest, keras20=1))
+    assert old.pretrained is PAPER.keras20_or_ours
+    x = keras.Input((64, 64, 3))
+    one, other = (keras.Model(x, old.net(x, seed=seed)) for seed in (0, 1))
+    one.save(tmp_path / "standin.keras")
+    PAPER.keras20_or_ours(other, tmp_path / "standin.keras")
+    kernels = [(layer.name, layer.get_weights(), other.get_layer(layer.name).get_weights()) for layer in one.layers]
+    for layer, theirs, ours in kernels:
+        same = all(np.array_equal(a, b) for a, b in zip(theirs, ours, strict=True))
+        assert same == (layer != "logits"), layer
+
+
 def test_only_the_demo_settles_warps_bilinearly_and_has_a_narrower_vgg16():
     row = next(row for row in PAPER.RUNS if row.name == "patch_vgg16_s10" and row.protocol.name == "honest")
     demo, paper = (row.method(PAPER.BUDGETS[name]) for name in ("demo", "paper"))
@@ -135,7 +161,12 @@ def test_patch_net_whole_image_net_and_the_rest_that_hangs_on_them(out):
     assert {"predictions_flips.csv", "heatmaps.png", "heatmaps.npz"} <= files(image)
     assert set(image.claims) == {"auc_four_flips", "auc_flip_gain"} and image.test_reads == 2
     assert 0 < image.validation["auc"].value < 1
-    assert smoke("two_step", "honest", out).needs == {"patch_resnet50_s10": patch.hash}
+    two_step = smoke("two_step", "honest", out)
+    assert two_step.needs == {"patch_resnet50_s10": patch.hash}
+    view = next(path for path in (out / "cache").rglob("*.dcm"))
+    assert explaining.explain(two_step, images=[view], out=out / "explained")[0].name == "heatmaps.png"
+    for name in ("resnet_heatmap_r1024x2", "resnet_fc_5"):
+        assert smoke(name, "honest", out).needs == {"patch_resnet50_s10": patch.hash}
     few = smoke("inbreast_resnet_vgg_20", "honest", out)
     assert (few.folds, few.label_policy) == (2, "birads_4_up_drop_3") and few.sizes["train"]["patients"] <= 20
     none = smoke("inbreast_resnet_vgg_0", "honest", out)

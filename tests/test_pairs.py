@@ -182,8 +182,9 @@ def test_validation_stands_beside_the_reported_part_and_the_flips_where_there_ar
     assert pairs.parts_table(group[:1]) is None
 
 
-def test_only_honest_runs_of_two_classes_have_an_operating_point():
-    leaky, several = samples.record(leaks=["a flaw"]), samples.record(run="patches", tuned={})
+def test_runs_of_two_classes_with_a_part_of_their_own_for_the_threshold_have_an_operating_point():
+    leaky = samples.record(protocol="as_published", reported="val", leaks=["the reported part chooses"])
+    several = samples.record(run="patches", tuned={})
     table = pairs.operating_table([leaky, samples.record(run="honest"), several])
     assert [row[:5] for row in table.rows] == [["honest", "honest", "0", "youden", "0.400"]]
     assert len(table.rows[0]) == len(table.columns)

@@ -64,6 +64,33 @@ def test_phantom_and_budgets_below_paper_get_no_difference_to_the_paper():
     assert list(table.rows[0])[:4] == ["baseline_cnn", "honest", "accuracy", "0.629"]
 
 
+def test_each_published_number_stands_beside_what_is_measured_alike():
+    paper = {
+        "auc": 0.85,
+        "auc_four_flips": 0.91,
+        "sensitivity": 0.861,
+        "specificity": 0.801,
+        "table": "2",
+        "epoch": 20,
+    }
+    row = types.SimpleNamespace(**{**vars(an_experiment().RUNS[0]), "published": paper})
+    real = samples.record(dataset_kind="real", budget="paper")
+    tuned = {"recall": samples.estimate(0.7), "specificity": samples.estimate(0.6)}
+    real = dataclasses.replace(real, run=row.name, protocol=row.protocol.name, tuned=tuned)
+    experiment = types.SimpleNamespace(RUNS=[row])
+
+    def measured(record):
+        return {
+            metric: float(shown.split()[0])
+            for _, _, metric, _, shown, _ in report.difference_table(experiment, [record]).rows
+        }
+
+    auc = round(real.metrics["auc"].value, 3)
+    assert measured(real) == {"auc": auc, "auc_four_flips": auc, "sensitivity": 0.7, "specificity": 0.6}
+    flipped = dataclasses.replace(real, claims={"auc_four_flips": samples.estimate(0.8)})
+    assert measured(flipped)["auc_four_flips"] == 0.8
+
+
 def test_seeds_share_a_row_and_show_their_deviation():
     first, second = samples.record(), samples.record(seed=1)
     second = dataclasses.replace(second, metrics={**second.metrics, "accuracy": samples.estimate(0.7)})

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import pathlib
 
 import cv2
 import keras
@@ -127,6 +129,42 @@ def test_heat_lies_at_the_centres_of_its_windows():
     rim = np.ones(found.shape, bool)
     rim[1:-1, 1:-1] = False
     assert np.isnan(found[rim]).all() and np.isfinite(found[~rim]).all()
+
+
+@pytest.mark.skipif("MAMMO_TF_REAL_DATA" not in os.environ, reason="MAMMO_TF_REAL_DATA is not set")
+def test_real_views_get_their_heat(folder, tmp_path):
+    data = pathlib.Path(os.environ["MAMMO_TF_REAL_DATA"])
+    twelve = [data / "inbreast" / "22580192.png", *sorted((data / "gmic_exam0").glob("0_*.png"))]
+    sixteen = sorted((data / "nyu").glob("*.png"))
+    for files, bits in ((twelve, 12), (sixteen, None)):
+        explaining.explain(record(folder), images=files, out=tmp_path, bits=bits)
+        shown = explaining.read(tmp_path)
+        assert len(files) == len(shown.titles) > 1 and shown.images.shape == (len(files), *tiny_nets.SHAPE)
+        assert (shown.images.reshape(len(files), -1).std(axis=1) > 5000).all()  # none is black or flat
+        assert np.nanmin(shown.heat) >= 0 and np.nanmax(shown.heat) <= 1
+
+
+def test_a_run_without_a_net_of_its_own_has_the_heat_of_the_patch_net_behind_it(folder, tmp_path):
+    """An average of nets, or a forest: the size of the images is that of the examples it kept."""
+    average = tmp_path / "average"
+    average.mkdir()
+    (average / run.NEEDS_FILE).write_text(json.dumps({"whole": str(folder)}))
+    cv2.imwrite(str(tmp_path / "view.png"), TEST[0].views[0].pixels())
+    with pytest.raises(cases.DataError, match="no examples kept"):
+        explaining.explain(record(average), images=[tmp_path / "view.png"], out=tmp_path / "out")
+    shown = explaining.Shown(
+        np.zeros((1, *tiny_nets.SHAPE), np.uint16),
+        np.zeros((1, 8, 6), np.float32),
+        np.zeros((1, *tiny_nets.SHAPE), bool),
+        ("a",),
+        "b",
+    )
+    explaining.save(shown, average, "note")
+    explaining.explain(record(average), images=[tmp_path / "view.png"], out=tmp_path / "out")
+    explaining.explain(record(folder), images=[tmp_path / "view.png"], out=tmp_path / "whole")
+    found, expected = explaining.read(tmp_path / "out"), explaining.read(tmp_path / "whole")
+    np.testing.assert_array_equal(found.heat, expected.heat)
+    assert found.titles == ("view",)
 
 
 def test_values_above_the_bits_that_are_told_are_refused(folder, tmp_path):

@@ -69,10 +69,17 @@ def profiles(found: Found, *, rows: tuple[str, str], names: tuple[str, str]) -> 
 
 
 def table4(found: Found, *, rows: Mapping[str, Mapping[int, str]]) -> Any | None:
-    """Table 4 as a figure: model -> training patients -> row."""
+    """Table 4 as a figure: model -> the paper's number of training patients -> row.
+
+    A point stands at the number that the run had, since everyone of another dataset is not the paper's 72.
+    """
     named = {r.run: r for r in found}
     points = {
-        model: [(patients, named[name].metrics["auc"]) for patients, name in sizes.items() if name in named]
+        model: [
+            (named[name].sizes["train"]["patients"] if patients else 0, named[name].metrics["auc"])
+            for patients, name in sizes.items()
+            if name in named
+        ]
         for model, sizes in rows.items()
     }
     points = {model: some for model, some in points.items() if some}

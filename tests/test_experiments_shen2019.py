@@ -5,6 +5,7 @@ import gc
 import json
 import pathlib
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -163,10 +164,9 @@ def test_patch_net_whole_image_net_and_the_rest_that_hangs_on_them(out):
     assert 0 < image.validation["auc"].value < 1
     two_step = smoke("two_step", "honest", out)
     assert two_step.needs == {"patch_resnet50_s10": patch.hash}
-    view = next(path for path in (out / "cache").rglob("*.dcm"))
-    assert explaining.explain(two_step, images=[view], out=out / "explained")[0].name == "heatmaps.png"
-    for name in ("resnet_heatmap_r1024x2", "resnet_fc_5"):
-        assert smoke(name, "honest", out).needs == {"patch_resnet50_s10": patch.hash}
+    cv2.imwrite(str(out / "view.png"), np.random.default_rng(0).integers(0, 65536, (160, 128), np.uint16))
+    assert explaining.explain(two_step, images=[out / "view.png"], out=out / "explained")[0].is_file()
+    assert smoke("resnet_fc_5", "honest", out).needs == {"patch_resnet50_s10": patch.hash}
     few = smoke("inbreast_resnet_vgg_20", "honest", out)
     assert (few.folds, few.label_policy) == (2, "birads_4_up_drop_3") and few.sizes["train"]["patients"] <= 20
     none = smoke("inbreast_resnet_vgg_0", "honest", out)

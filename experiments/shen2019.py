@@ -13,7 +13,7 @@ Protocols
 
 Commands
     python experiments/shen2019.py --list
-    python experiments/shen2019.py --budget demo                 # its set of rows (SETS), about an hour on two cores
+    python experiments/shen2019.py --budget demo                 # its set of rows (SETS)
     python experiments/shen2019.py --budget paper --only resnet_v256-128x1 --root cbis_ddsm=DIR --weights imagenet
     python experiments/shen2019.py --set height=2304 --set width=1792 --budget paper --only patch_resnet50_s10
 """

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from mammo_tf import artifacts, cli, commands, explaining, export, records, run
+from mammo_tf import artifacts, cli, commands, datasets, explaining, export, records, run
 from mammo_tf.datasets import patch_sets
 from mammo_tf.models import keras_weights
 
@@ -101,6 +101,22 @@ def test_the_inbreast_phantom_has_other_patients_than_the_cbis_phantom():
         assert other.patients == budget.inbreast_patients and other.seed != budget.phantom.seed
     rows = [row for row in PAPER.RUNS if row.dataset is PAPER.inbreast]
     assert len(rows) == 2 * 29 and all(row.phantom_spec is PAPER.inbreast_phantom for row in rows)
+
+
+def test_a_run_opens_the_phantom_of_its_own_dataset(monkeypatch):
+    monkeypatch.setattr(datasets, "open_dataset", lambda module, root, spec, **how: (module, root, spec))
+    budget = PAPER.BUDGETS["smoke"]
+    settings = run.Settings(budget, PAPER.DATASETS[0])
+    one, other = (next(r for r in PAPER.RUNS if r.name == n) for n in ("resnet_r1024x2", "inbreast_resnet_resnet_0"))
+    assert run.open_data(one, settings) == (PAPER.cbis_ddsm, None, budget.phantom)
+    assert run.open_data(other, settings) == (PAPER.inbreast, None, PAPER.inbreast_phantom(budget))
+
+
+def test_a_switch_forbids_empty_air(monkeypatch):
+    monkeypatch.setattr(patch_sets, "sample_parts", lambda parts, sampling, **how: sampling)
+    for change, least in (({}, 0.0), ({"min_breast": 0.5}, 0.5)):
+        budget = dataclasses.replace(PAPER.BUDGETS["smoke"], **change)
+        assert PAPER.sample(None, budget, 0, patch_set="s1", protocol="honest").min_breast == least
 
 
 @pytest.mark.parametrize("name", ["patch_resnet50_s10", "patch_vgg16_s10"])

@@ -56,7 +56,7 @@ class DoGFilterBank(keras.layers.Layer):
     """(B, H, W, C) -> (B, H, W, C (1 + S)): the image, then its S filter responses from fine to coarse.
 
     With several channels those of the image come first, then all C responses of the first filter, and so on. Nothing
-    is trained. The filters are float32 whatever the precision of the net, and so is what they are applied to.
+    is trained. Image and filters stay float32 whatever the precision of the net; the result is rounded to it.
 
     Args:
         sigmas: widths of the narrower Gaussians in pixels, each above 0.
@@ -74,7 +74,7 @@ class DoGFilterBank(keras.layers.Layer):
             raise cases.MammoError(f"dog: sigmas must be numbers above 0, found {sigmas!r}")
         if not ratio > 1 or not truncate > 0:
             raise cases.MammoError(f"dog: ratio must exceed 1 and truncate 0, found {ratio} and {truncate}")
-        super().__init__(**facts)
+        super().__init__(**{**facts, "autocast": False})
         self.sigmas, self.ratio, self.truncate = tuple(float(sigma) for sigma in sigmas), ratio, truncate
         self.trainable = False
 

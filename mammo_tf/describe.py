@@ -102,16 +102,17 @@ def digest(*parts: Any, digits: int = 16) -> str:
     return hashlib.sha256(text(parts).encode()).hexdigest()[:digits]
 
 
-def versions(roots: Iterable[str]) -> dict[str, int]:
+def versions(roots: Iterable[str], apart: Iterable[str] = ()) -> dict[str, int]:
     """Module -> ALGORITHM_VERSION, for the modules of this package that the roots import, directly or not.
 
     Args:
         roots: names of loaded or importable modules, of this package or not (a paper file).
+        apart: modules that are passed over with what only they import, since they decide no number.
     """
-    package, found, waiting = __name__.split(".")[0], {}, sorted(set(roots))
+    package, found, waiting, apart = __name__.split(".")[0], {}, sorted(set(roots)), set(apart)
     while waiting:
         module = waiting.pop()
-        if module not in found:
+        if module not in found and module not in apart:
             found[module], imported = _facts(module)
             waiting += [name for name in imported if name.split(".")[0] == package]
     return {module: version for module, version in sorted(found.items()) if version is not None}

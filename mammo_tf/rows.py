@@ -53,12 +53,14 @@ class Rules:
         reported: "val" or "test", the part that the table speaks of.
         leaks: the protocol's flaws in words, beside those of its split.
         threshold: rule of `evaluation.thresholds` that chooses the second operating point on validation.
+        watched: the test part is scored after every epoch, as in a paper that shows its curve; no rule sees that.
     """
 
     name: str
     reported: str
     leaks: tuple[str, ...] = ()
     threshold: Callable[..., float] = thresholds.youden
+    watched: bool = dataclasses.field(default=False, metadata={"added": True})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +204,8 @@ def identity(run: Run, settings: Settings, fingerprint: str, known: dict[Any, st
     """Eight digits for everything that decides the numbers; the budget counts after scaling.
 
     Counted are the run's description, the dataset's fingerprint, the settings, the hashes of what it needs, and the
-    ALGORITHM_VERSION of every module that the paper file or this one imports, directly or not.
+    ALGORITHM_VERSION of every module that the paper file or this one imports, directly or not, but for the command
+    line and what it alone imports: another command changes no number.
 
     Args:
         run, settings: what is run and how.
@@ -222,7 +225,9 @@ def identity(run: Run, settings: Settings, fingerprint: str, known: dict[Any, st
         "split": run.split,
         "protocol": run.protocol,
         "policy": run.policy(module_of(run, settings).NAME),
-        "versions": describe.versions(["mammo_tf.run", *map(_module, (run.method, run.data, run.split))]),
+        "versions": describe.versions(
+            ["mammo_tf.run", *map(_module, (run.method, run.data, run.split))], apart=["mammo_tf.cli"]
+        ),
         "budget": settings.budget,
         "dataset": fingerprint,
         "seed": settings.seed,

@@ -59,3 +59,10 @@ def test_the_hashes_of_the_first_paper_do_not_see_what_came_later():
 @pytest.mark.parametrize("value", [Method(3), functools.partial(samples.scale, 2.0)])
 def test_a_description_is_the_same_twice(value):
     assert describe.text(value) == describe.text(value)
+
+
+def test_modules_apart_do_not_count_nor_what_they_alone_import():
+    everything = describe.versions(["mammo_tf.run", "mammo_tf.cli"])
+    without = describe.versions(["mammo_tf.run", "mammo_tf.cli"], apart=["mammo_tf.cli"])
+    assert set(without) < set(everything) and "mammo_tf.ensembles" in everything
+    assert without == describe.versions(["mammo_tf.run"])

@@ -88,3 +88,8 @@ def test_numbers_outside_their_range(facts):
 def test_images_of_unknown_size():
     with pytest.raises(cases.MammoError, match="of a known size"):
         dog.DoGFilterBank()(keras.Input((None, None, 1)))
+
+
+def test_the_scales_grow_with_the_image():
+    assert dog.sigmas_at(224) == dog.SIGMAS
+    np.testing.assert_allclose(dog.sigmas_at(64), np.array(dog.SIGMAS) * 2 / 7)

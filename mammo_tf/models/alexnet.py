@@ -29,27 +29,20 @@ POOLED = {"block1_conv1": "block1_pool", "block2_conv1": "block2_pool", "block3_
 GRID = 6
 
 
-def alexnet(
-    x: keras.KerasTensor,
-    *,
-    classes: int = 2,
-    seed: int = 0,
-    width: int = 64,
-    fc: int = 4096,
-    dropout: float = 0.5,
+def alexnet_features(
+    x: keras.KerasTensor, *, seed: int = 0, width: int = 64, fc: int = 4096, dropout: float = 0.5
 ) -> keras.KerasTensor:
-    """The net as a function.
+    """The net up to its second hidden fully connected layer.
 
     Args:
         x: images (B, H, W, C), sides of at least 63.
-        classes: number of outputs.
         seed: fixes the initial weights and the dropout.
         width: filters of the first convolution, the others in proportion.
         fc: units of the two hidden fully connected layers.
         dropout: share of the units dropped before each of them.
 
     Returns:
-        Logits (B, classes), float32.
+        Features (B, fc).
     """
     for facts in CONVS:
         x = blocks.conv(x, dataclasses.replace(facts, filters=facts.filters * width // 64), seed=seed)
@@ -62,4 +55,26 @@ def alexnet(
         x = blocks.dropout(x, dropout, f"fc{i}_dropout", seed=seed)
         x = blocks.dense(x, fc, f"fc{i}", seed=seed)
         x = blocks.relu(x, f"fc{i}_relu")
+    return x
+
+
+def alexnet(
+    x: keras.KerasTensor,
+    *,
+    classes: int = 2,
+    seed: int = 0,
+    width: int = 64,
+    fc: int = 4096,
+    dropout: float = 0.5,
+) -> keras.KerasTensor:
+    """The features and one more fully connected layer.
+
+    Args:
+        x, seed, width, fc, dropout: as for `alexnet_features`.
+        classes: number of outputs.
+
+    Returns:
+        Logits (B, classes), float32.
+    """
+    x = alexnet_features(x, seed=seed, width=width, fc=fc, dropout=dropout)
     return blocks.logits(x, classes, seed=seed)

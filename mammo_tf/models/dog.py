@@ -29,8 +29,18 @@ from mammo_tf import cases
 
 ALGORITHM_VERSION = 1
 SIGMAS = tuple(2.0 ** (k / 2) for k in range(1, 9))  # sqrt 2, 2, 2 sqrt 2, ..., 16 pixels (section 2.2)
+PAPER_SIDE = 224  # of the images that the scales are meant for
 RATIO = 1.6
 TRUNCATE = 4.0
+
+
+def sigmas_at(side: int) -> tuple[float, ...]:
+    """The paper's scales for images of another side, in pixels: they cover the same parts of the breast.
+
+    >>> [round(sigma, 2) for sigma in sigmas_at(112)[1::2]]
+    [1.0, 2.0, 4.0, 8.0]
+    """
+    return tuple(sigma * side / PAPER_SIDE for sigma in SIGMAS)
 
 
 def gain(size: int, sigma: float, truncate: float = TRUNCATE) -> np.ndarray:

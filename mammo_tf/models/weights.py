@@ -112,17 +112,15 @@ def load_resnet18(model: keras.Model, state: Mapping[str, np.ndarray], *, head: 
     Raises:
         MammoError: a name is missing or unexpected, or a shape differs; nothing is loaded then.
     """
-    _load_torch(model, state, RESNET18, head=head)
+    load_torch(model, state, RESNET18, head=head)
 
 
 def load_alexnet(model: keras.Model, state: Mapping[str, np.ndarray], *, head: bool) -> None:
     """Sets the weights of an `alexnet.alexnet` from a torchvision state dict, as `load_resnet18` does."""
-    _load_torch(model, state, ALEXNET, head=head)
+    load_torch(model, state, ALEXNET, head=head)
 
 
-def _load_torch(
-    model: keras.Model, state: Mapping[str, np.ndarray], layers: Mapping[str, str], *, head: bool
-) -> None:
+def load_torch(model: keras.Model, state: Mapping[str, np.ndarray], layers: Mapping[str, str], *, head: bool) -> None:
     skipped = () if head else (f"{layers[_HEAD]}.",)
     found = {
         name: value
@@ -201,7 +199,7 @@ def load_backbone(model: keras.Model, path: pathlib.Path) -> None:
         if path.name.endswith((".keras", ".weights.h5")):
             _load_keras(model, read_keras(path))
         else:
-            _load_torch(model, read_torch_state(path), _torch_layers(model), head=False)
+            load_torch(model, read_torch_state(path), _torch_layers(model), head=False)
     except cases.DataError:
         raise
     except cases.MammoError as error:

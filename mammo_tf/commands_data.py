@@ -16,7 +16,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-FORMATS = ("cbis_ddsm", "inbreast", "mini_mias", "folder")
+FORMATS = ("cbis_ddsm", "ddsm", "inbreast", "mini_mias", "folder")
 INTENSITIES = ("raw", "voi", "minmax")
 
 

@@ -16,7 +16,19 @@ import numpy as np
 from pydicom import uid as uids
 
 from mammo_tf import cases
-from mammo_tf.datasets import cbis_ddsm, ddsm, ddsm_overlay, dicom, folder, inbreast, mini_mias, pgm, phantom
+from mammo_tf.datasets import (
+    cbis_ddsm,
+    ddsm,
+    ddsm_case,
+    ddsm_overlay,
+    dicom,
+    folder,
+    inbreast,
+    ljpeg,
+    mini_mias,
+    pgm,
+    phantom,
+)
 from tests import dicom_samples
 
 SPEC = phantom.PhantomSpec(patients=2, height=160, width=120, spacing_mm=1.0)
@@ -147,8 +159,8 @@ def of_dicom(syntax, bits=12):
 
 
 def write_case(path):
-    films = (ddsm.Film(cases.Side.LEFT, cases.Projection.CC, 4000, 3000, 12, 0.05, True),)
-    ddsm.write_ics(path, ddsm.CaseFile("C-0001-1", "REGULAR", "2", "LUMISYS LASER", films))
+    films = (ddsm_case.Film(cases.Side.LEFT, cases.Projection.CC, 4000, 3000, 12, 0.05, True),)
+    ddsm_case.write_ics(path, ddsm_case.CaseFile("C-0001-1", "REGULAR", "2", "LUMISYS LASER", films))
 
 
 def write_outline(path):
@@ -202,7 +214,9 @@ KINDS = {
     "inbreast-xml": of_a_dataset(inbreast, "*.xml"),
     "mini_mias-txt": of_a_dataset(mini_mias, "Info.txt"),
     "folder-csv": of_a_dataset(folder, "*.csv"),
-    "ddsm-ics": of_a_file(".ics", write_case, ddsm.read_ics),
+    "ddsm-dataset": of_a_dataset(ddsm, "*.ics"),
+    "ddsm-ljpeg": of_a_file(".LJPEG", lambda path: path.write_bytes(ljpeg.encode(a_view(), 12)), ljpeg.read_pixels),
+    "ddsm-ics": of_a_file(".ics", write_case, ddsm_case.read_ics),
     "ddsm-overlay": of_a_file(".OVERLAY", write_outline, read_outlines),
 }
 

@@ -1,185 +1,235 @@
-import os
-import pathlib
+"""DDSM's reader: the phantom, cases made by hand, what is missing or damaged, densities and sources."""
+
+import dataclasses
+import logging
+import shutil
 
 import numpy as np
 import pytest
 
-from mammo_tf import cases
-from mammo_tf.datasets import ddsm
+from mammo_tf import cases, checking, datasets, labels
+from mammo_tf.datasets import ddsm, phantom
+from tests import ddsm_samples as samples
 
-REAL = os.environ.get("MAMMO_TF_REAL_DATA")
-needs_real = pytest.mark.skipif(not REAL, reason="MAMMO_TF_REAL_DATA is not set")
 LEFT, RIGHT = cases.Side
 CC, MLO, OTHER = cases.Projection
-ICS = """\
-ics_version 1.0
-filename {name}
-DATE_OF_STUDY {date}
-PATIENT_AGE 51
-FILM{blank}
-FILM_TYPE REGULAR
-DENSITY 4
-DATE_DIGITIZED 9 23 1997{blank}
-DIGITIZER {digitizer}
-SELECTED
-LEFT_CC LINES 4000 PIXELS_PER_LINE 3000 BITS_PER_PIXEL 12 RESOLUTION 50 OVERLAY
-RIGHT_MLO LINES 5000 PIXELS_PER_LINE 2000 BITS_PER_PIXEL 16 RESOLUTION 43.5 NON_OVERLAY{blank}
-"""
-FILMS = (
-    ddsm.Film(LEFT, CC, 4000, 3000, 12, 0.05, True),
-    ddsm.Film(RIGHT, MLO, 5000, 2000, 16, 0.0435, False),
-)
 
 
-def written(folder: pathlib.Path, text: str | None = None, **changes: str) -> pathlib.Path:
-    fields = {"name": "B-0001-1", "date": "3 9 1995", "blank": "", "digitizer": "LUMISYS", **changes}
-    path = folder / "a.ics"
-    path.write_text(ICS.format(**fields) if text is None else text)
-    return path
+@pytest.fixture
+def case(tmp_path):
+    return samples.write_case(tmp_path / "cases" / "cancers" / "cancer_01" / "case3013")
 
 
-@pytest.mark.parametrize("blank", ["", " "])
-@pytest.mark.parametrize("date", ["3 9 1995", "23 9 1995", "9 23 1997", ""])
-def test_case_files_are_read_whatever_the_order_of_their_dates(tmp_path, date, blank):
-    found = ddsm.read_ics(written(tmp_path, date=date, blank=blank, digitizer="LUMISYS LASER"))
-    assert found == ddsm.CaseFile("B-0001-1", "REGULAR", "4", "LUMISYS LASER", FILMS)
-    assert [film.name for film in found.films] == ["LEFT_CC", "RIGHT_MLO"]
+@pytest.fixture(scope="module")
+def spec():
+    return ddsm.phantom_spec(phantom.PhantomSpec(patients=30, height=150, width=112, spacing_mm=1.6, seed=3))
 
 
-def test_no_date_and_no_age_is_kept(tmp_path):
-    found = repr(ddsm.read_ics(written(tmp_path)))
-    assert "1995" not in found and "1997" not in found and "51" not in found
+@pytest.fixture(scope="module")
+def root(spec, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ddsm") / "phantom"
+    datasets.write_phantom(ddsm, spec, folder)
+    return folder
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "reason"),
-    [
-        ("filename B-0001-1", "", "not a case file of DDSM: no filename"),
-        ("DIGITIZER LUMISYS", "DIGITIZER", "not a case file of DDSM: no DIGITIZER"),
-        ("RIGHT_MLO", "LEFT_CC", r"expected each film once, found \['LEFT_CC', 'LEFT_CC'\]"),
-        (" LINES 4000", "", "line 11: expected 'LEFT_CC LINES n .*', found 'LEFT_CC PIXELS_PER_LINE"),
-        ("LINES 4000", "LINES 0", "line 11: 0 x 3000 pixels of 12 bits and 50 um make no film"),
-        ("LINES 4000", "LINES 99999", r"make no film \(at most 200,000,000 pixels, 8 to 16 bits\)"),
-        ("PIXEL 12", "PIXEL 32", "pixels of 32 bits and 50 um make no film"),
-        ("RESOLUTION 50 ", "RESOLUTION 0 ", "and 0 um make no film"),
-        ("RIGHT_MLO", "RIGHT_XX", "line 12: expected"),
-    ],
-)
-def test_a_case_file_with_a_fault_says_where(tmp_path, old, new, reason):
-    path = written(tmp_path)
-    text = path.read_text()
-    assert old in text
-    with pytest.raises(cases.DataError, match=rf"a\.ics: {reason}" if "make" not in reason else reason):
-        ddsm.read_ics(written(tmp_path, text.replace(old, new, 1)))
+def test_the_phantom_keeps_pixels_masks_sides_and_outcomes(spec, root):
+    dataset = ddsm.read(root, strict=True)
+    assert (dataset.name, dataset.kind, dataset.problems) == ("ddsm", "phantom", ())
+    made = phantom.cases(spec)
+    assert len(made) == len(dataset.cases) == 30
+    for one, other in zip(made, dataset.cases, strict=True):
+        assert {(v.side, v.projection) for v in one.views} == {(v.side, v.projection) for v in other.views}
+        for view in one.views:
+            (read,) = (v for v in other.views if (v.side, v.projection) == (view.side, view.projection))
+            assert np.array_equal(view.pixels(), read.pixels())
+            assert (view.max_value, view.spacing_mm) == (read.max_value, read.spacing_mm)
+            assert view.attributes["breast density"] == read.attributes["breast density"]
+            assert labels.pathology.view(view) == labels.pathology.view(read)
+            for before, after in zip(view.lesions, read.lesions, strict=True):
+                assert (before.kind, before.pathology) == (after.kind, after.pathology)
+                assert np.array_equal(*(lesion.region.mask(read.shape) for lesion in (before, after)))
+                words = set(before.attributes.items())
+                assert words <= set(after.attributes.items())
 
 
-def test_what_is_no_case_file_is_named(tmp_path):
-    with pytest.raises(cases.MissingError, match="no such file"):
-        ddsm.read_ics(tmp_path / "a.ics")
-    with pytest.raises(cases.DataError, match="cannot be read"):
-        ddsm.read_ics(tmp_path)
-    with pytest.raises(cases.DataError, match=r"no filename, DIGITIZER"):
-        ddsm.read_ics(written(tmp_path, "junk\n" * 9))
-    with pytest.raises(cases.DataError, match=r"5,000,000 bytes; such a file has at most 1,000,000"):
-        ddsm.read_ics(written(tmp_path, "junk\n" * 1_000_000))
+def test_the_phantom_is_opened_through_the_cache(spec, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAMMO_TF_CACHE", str(tmp_path))
+    small = dataclasses.replace(spec, patients=2, look="ffdm", bits=12)
+    dataset = datasets.open_dataset(ddsm, spec=small)
+    assert dataset.kind == "phantom" and len(dataset.cases) == 2 and dataset.views[0].max_value == 65535
+    assert datasets.open_dataset(ddsm, spec=small).fingerprint == dataset.fingerprint
+    check = checking.examine(ddsm, dataset.root, strict=True)
+    assert check.usable and check.tables.total.patients == 2 and check.tables.total.found == len(dataset.views)
 
 
-def test_what_is_written_is_read(tmp_path):
-    """Twenty names give dates in both orders; in none can the two be told but by numbers above 12."""
-    orders = set()
-    for number in range(20):
-        case = ddsm.CaseFile(f"C-{number:04d}-1", "REGULAR", "2", "LUMISYS LASER", FILMS)
-        ddsm.write_ics(tmp_path / "a.ics", case)
-        assert ddsm.read_ics(tmp_path / "a.ics") == case
-        date = next(x for x in (tmp_path / "a.ics").read_text().splitlines() if x.startswith("DATE_OF_STUDY")).split()
-        orders.add("day first" if int(date[1]) > 12 else "month first")
-    assert orders == {"day first", "month first"}
+def test_a_case_by_hand(case):
+    dataset = ddsm.read(case.parents[3], strict=True)
+    assert dataset.kind == "real" and dataset.repairs == () and len(dataset.fingerprint) == 16
+    (one,) = dataset.cases
+    left, right = one.views
+    assert (one.patient_id, left.id, right.id) == ("B_3013", "B_3013_1.LEFT_CC", "B_3013_1.RIGHT_MLO")
+    assert (left.side, left.projection, right.side, right.projection) == (LEFT, CC, RIGHT, MLO)
+    assert (left.max_value, left.spacing_mm, left.lossy, left.lesions) == (4095, 0.05, False, ())
+    assert right.attributes == {
+        "breast density": "3",
+        "digitizer": "LUMISYS at Wake Forest",
+        "category": "cancers",
+        "volume": "cancer_01",
+    }
+    for seed, view in enumerate(one.views):
+        assert view.pixels().dtype == np.uint16 and np.array_equal(view.pixels(), samples.pixels(seed))
+    (lesion,) = right.lesions
+    assert (lesion.id, lesion.kind, lesion.pathology) == ("B_3013_1.RIGHT_MLO_1", "mass", cases.Pathology.MALIGNANT)
+    assert lesion.attributes == {
+        "assessment": "5",
+        "subtlety": "3",
+        "lesion types": "mass",
+        "outlines": "1",
+        "mass shape": "OVAL",
+    }
+    mask = np.zeros(samples.SHAPE, bool)
+    mask[3:6, 2:5] = True
+    assert np.array_equal(lesion.region.mask(samples.SHAPE), mask) and lesion.region.bounds() == (3, 2, 6, 5)
 
 
-@pytest.mark.parametrize(
-    ("name", "digitizer", "found", "bits", "spacing_mm"),
-    [
-        ("A-1140-1", "DBA 21", "DBA at MGH", 16, 0.042),
-        ("A-1140-1", "HOWTEK", "HOWTEK at MGH", 12, 0.0435),
-        ("B-3024-1", "LUMISYS", "LUMISYS at Wake Forest", 12, 0.05),
-        ("C-0234-1", "LUMISYS LASER", "LUMISYS at Wake Forest", 12, 0.05),
-        ("D-4001-1", "HOWTEK", "HOWTEK at ISMD", 12, 0.0435),
-    ],
-)
-def test_the_digitizer_hangs_on_its_name_and_the_hospital(name, digitizer, found, bits, spacing_mm):
-    one = ddsm.digitizer_of(ddsm.CaseFile(name, "", "", digitizer, FILMS))
-    assert (one.name, one.bits, one.spacing_mm) == (found, bits, spacing_mm)
+def test_entries_are_the_overlays_and_the_films_without_one(case):
+    samples.write_case(case.parents[2] / "normals" / "normal_02" / "case0005", "A-0005-1", marked=())
+    rows = ddsm.entries(case.parents[3])
+    assert [(row.image, row.patient_id, row.label, row.kind) for row in rows] == [
+        ("A_0005_1.LEFT_CC", "A_0005", "NORMAL", ""),
+        ("A_0005_1.RIGHT_MLO", "A_0005", "NORMAL", ""),
+        ("B_3013_1.LEFT_CC", "B_3013", "", ""),
+        ("B_3013_1.RIGHT_MLO", "B_3013", "MALIGNANT", "mass"),
+    ]
+    assert (rows[3].side, rows[3].view, rows[3].density) == ("RIGHT", "MLO", "3")
+    (case / "B_3013_1.RIGHT_MLO.OVERLAY").write_text("junk")
+    (case.parents[2] / "normals/normal_02/case0005/A-0005-1.ics").write_text("junk")
+    assert [row.label for row in ddsm.entries(case.parents[3])] == ["", ""]  # the reader says why
 
 
-@pytest.mark.parametrize(("name", "digitizer"), [("B-1-1", "HOWTEK"), ("A-1-1", "AGFA"), ("", "DBA"), ("x", "DBA")])
-def test_an_unknown_digitizer_is_named(name, digitizer):
-    with pytest.raises(
-        cases.DataError, match=f"digitizer '{digitizer}' with this case is unknown; known: DBA with A"
-    ):
-        ddsm.digitizer_of(ddsm.CaseFile(name, "", "", digitizer, FILMS))
-
-
-DBA, MGH, LUMISYS, ISMD = ddsm.DIGITIZERS
+def test_normal_cases_are_views_without_lesions(tmp_path):
+    samples.write_case(tmp_path / "normals" / "case0005", "A-0005-1", marked=())
+    dataset = ddsm.read(tmp_path, strict=True)
+    for view in dataset.views:
+        assert view.lesions == () and labels.pathology.view(view) == 0.0
+        assert (view.attributes["category"], view.attributes["volume"]) == ("normals", "")
 
 
 @pytest.mark.parametrize(
-    ("digitizer", "gray", "density"),
+    ("break_it", "kind", "path", "reason"),
     [
-        (DBA, 0, 4.0),  # (0 - 4.80662) / -1.07553 = 4.469, clipped
-        (DBA, 99, 2.60952),  # (2 - 4.80662) / -1.07553
-        (DBA, 999, 1.67975),  # (3 - 4.80662) / -1.07553
-        (DBA, 65535, 0.05),  # (4.81648 - 4.80662) / -1.07553 = -0.009, clipped
-        (MGH, 0, 3.789),
-        (MGH, 1000, 2.84332),
-        (MGH, 4000, 0.05),  # 0.00628, clipped
-        (LUMISYS, 4095, 0.05),
-        (LUMISYS, 2079, 1.99997),  # (2079 - 4096.99) / -1009.01
-        (LUMISYS, 0, 4.0),  # 4.0604, clipped
-        (ISMD, 0, 3.96604),
-        (ISMD, 1000, 2.97548),
-        (ISMD, 4095, 0.05),
+        (
+            lambda case: (case / "B_3013_1.LEFT_CC.LJPEG").unlink(),
+            "missing",
+            "B_3013_1.LEFT_CC.LJPEG",
+            "no such file",
+        ),
+        (
+            lambda case: samples.damaged(case, "B_3013_1.LEFT_CC.LJPEG"),
+            "unreadable",
+            "B_3013_1.LEFT_CC.LJPEG",
+            "truncated",
+        ),
+        (
+            lambda case: (case / "B_3013_1.RIGHT_MLO.OVERLAY").unlink(),
+            "missing",
+            "B_3013_1.RIGHT_MLO.OVERLAY",
+            "its case file says that lesions are marked",
+        ),
+        (
+            lambda case: samples.damaged(case, "B_3013_1.RIGHT_MLO.OVERLAY"),
+            "unreadable",
+            "MLO.OVERLAY",
+            "abnormality 1",
+        ),
+        (
+            lambda case: shutil.copy(case / "B_3013_1.LEFT_CC.LJPEG", case / "B_3013_1.LEFT_MLO.LJPEG"),
+            "left out",
+            "B_3013_1.LEFT_MLO.LJPEG",
+            "not in its case file",
+        ),
+        (
+            lambda case: shutil.copy(case / "B_3013_1.LEFT_CC.LJPEG", case / "C_0001_1.LEFT_CC.LJPEG"),
+            "left out",
+            "C_0001_1.LEFT_CC.LJPEG",
+            "no case file C-0001-1.ics",
+        ),
+        (
+            lambda case: (case / "C-0001-1.ics").write_text("x"),
+            "unreadable",
+            "C-0001-1.ics",
+            "case C_0001_1: not a case",
+        ),
     ],
 )
-def test_optical_densities_worked_by_hand(digitizer, gray, density):
-    found = ddsm.optical_density(np.array([[gray]], np.uint16), digitizer)
-    assert found.dtype == np.float32 and found.shape == (1, 1)
-    assert found[0, 0] == pytest.approx(density, abs=1e-5)
+def test_what_cannot_be_used_is_listed_or_raised(case, break_it, kind, path, reason):
+    break_it(case)
+    dataset = ddsm.read(case)
+    (problem,) = dataset.problems
+    assert problem.kind == kind and problem.path.endswith(path) and reason in problem.reason
+    assert 1 <= len(dataset.views) <= 2
+    with pytest.raises(cases.DataError, match=reason):
+        ddsm.read(case, strict=True)
 
 
-@pytest.mark.parametrize("digitizer", ddsm.DIGITIZERS)
-def test_brighter_is_less_dense_and_within_bounds(digitizer):
-    gray = np.arange(2**digitizer.bits, dtype=np.uint16)
-    found = ddsm.optical_density(gray, digitizer)
-    assert (np.diff(found) <= 0).all() and found.min() == np.float32(0.05) and found.max() <= 4
-    assert np.array_equal(ddsm.optical_density(gray[:256].astype(np.uint8), digitizer), found[:256])
-    assert ddsm.optical_density(gray[:0], digitizer).shape == (0,)
+def test_films_of_an_unreadable_case_file_are_listed_once(case):
+    (case / "B-3013-1.ics").write_text("x")
+    with pytest.raises(cases.DataError, match=r"B-3013-1\.ics: .*not a case file of DDSM.*none of the 1 cases can"):
+        ddsm.read(case)
 
 
-@pytest.mark.parametrize("gray", [np.array([4096], np.uint16), np.array([1.0]), np.array([-1], np.int16)])
-def test_values_that_the_machine_cannot_give_are_refused(gray):
-    with pytest.raises(cases.MammoError, match="LUMISYS at Wake Forest gives whole numbers from 0 to 4095, found"):
-        ddsm.optical_density(gray, LUMISYS)
+def test_a_case_file_of_another_name_is_mended(case):
+    ics = case / "B-3013-1.ics"
+    ics.write_text(ics.read_text().replace("filename B-3013-1", "filename B-3031-1"))
+    dataset = ddsm.read(case, strict=True)
+    assert [repair.rule for repair in dataset.repairs] == ["name of a case"]
+    assert dataset.views[1].attributes["digitizer"] == "LUMISYS at Wake Forest"
 
 
-@needs_real
-@pytest.mark.parametrize("name", ["B-3024-1", "B-3027-1", "C-0234-1"])
-def test_the_published_case_files(name):
-    path = pathlib.Path(REAL) / "ddsm" / f"{name}.ics"
-    found = ddsm.read_ics(path)
-    words = [line.split() for line in path.read_text().splitlines()]
-    films = [line for line in words if line[0].endswith(("_CC", "_MLO"))]
-    assert [film.name for film in found.films] == [line[0] for line in films] and len(films) == 4
-    assert [(film.rows, film.columns) for film in found.films] == [(int(line[2]), int(line[4])) for line in films]
-    assert [film.overlay for film in found.films] == [line[-1] == "OVERLAY" for line in films]
-    assert (found.name, found.film_type) == (name, "REGULAR")
-    assert ["DENSITY", found.density] in words and ["DIGITIZER", *found.digitizer.split()] in words
-    machine = ddsm.digitizer_of(found)
-    assert machine is LUMISYS
-    assert {(film.bits, film.spacing_mm) for film in found.films} == {(machine.bits, machine.spacing_mm)}
+def test_two_scans_of_a_case_are_one_patient(tmp_path):
+    samples.write_case(tmp_path / "a", "B-3013-1")
+    samples.write_case(tmp_path / "b", "B-3013-2")
+    (case,) = ddsm.read(tmp_path, strict=True).cases
+    assert case.patient_id == "B_3013" and len(case.views) == 4
 
 
-@needs_real
-def test_the_published_case_files_have_their_dates_in_two_orders():
-    lines = [path.read_text().splitlines() for path in sorted((pathlib.Path(REAL) / "ddsm").glob("*.ics"))]
-    dates = [line.split()[1:3] for file in lines for line in file if line.startswith("DATE_")]
-    assert any(int(first) > 12 for first, _ in dates) and any(int(second) > 12 for _, second in dates)
+def test_no_tree_at_all(tmp_path):
+    with pytest.raises(cases.DataError, match=r"the folder is empty; looked for names such as B-3013-1\.ics"):
+        ddsm.read(tmp_path)
+    (tmp_path / "a.txt").write_text("")
+    for call in (ddsm.read, ddsm.entries):
+        with pytest.raises(cases.DataError, match="no case file of DDSM"):
+            call(tmp_path)
+
+
+def test_density_as_gray(case):
+    view = ddsm.read(case).views[0]
+    dense = ddsm.as_density(view)
+    found = dense.pixels()
+    density = np.clip((view.pixels() - 4096.99) / -1009.01, 0.05, 4)
+    assert found.dtype == np.uint16 and dense.max_value == 65535
+    assert np.abs(found - (4 - density) / 3.95 * 65535).max() < 1
+    assert np.all(np.diff(found.ravel()[np.argsort(view.pixels().ravel())].astype(int)) >= 0)  # bright stays bright
+    for changed in ({"attributes": {"digitizer": "AGFA"}}, {"max_value": 255}):
+        with pytest.raises(cases.MammoError, match="its density needs the gray values of a known digitizer"):
+            ddsm.as_density(dataclasses.replace(view, **changed))
+
+
+def test_mixed_sources_are_counted_and_said(case, caplog):
+    top = case.parents[2]
+    assert ddsm.mixed_sources(ddsm.read(top)) == ""
+    samples.write_case(top / "normals" / "case3014", "B-3014-1", marked=())
+    assert ddsm.mixed_sources(ddsm.read(top)) == "" and not caplog.records
+    samples.write_case(top / "normals" / "case0005", "D-4005-1", marked=())
+    path = top / "normals" / "case0005" / "D-4005-1.ics"
+    path.write_text(path.read_text().replace("LUMISYS LASER", "HOWTEK"))
+    with caplog.at_level(logging.WARNING, logger="mammo_tf"):
+        dataset = ddsm.read(top)
+    assert ddsm.sources(dataset) == {
+        ("HOWTEK at ISMD", "normals"): 2,
+        ("LUMISYS at Wake Forest", "cancers"): 2,
+        ("LUMISYS at Wake Forest", "normals"): 2,
+    }
+    said = "normal 2 by HOWTEK at ISMD; 2 by LUMISYS at Wake Forest; others 2 by LUMISYS at Wake Forest"
+    assert ddsm.mixed_sources(dataset).endswith(f"were digitised by other machines: {said}")
+    assert [record.message for record in caplog.records] == [ddsm.mixed_sources(dataset)]

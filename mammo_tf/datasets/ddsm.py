@@ -1,224 +1,239 @@
-"""DDSM's case files (`.ics`) and its digitizers: size and bits of each film, gray values to optical density.
+"""DDSM: digitised screening films of 2,620 cases, lesions outlined, outcomes known; reader and writer.
 
-A case file is lines of a keyword and its values. Dates stand there in two orders, day or month first, and with the
-age: none of them is kept. DDSM's images have a lossless JPEG of their own and are not read here; the outlines of its
-lesions are (`ddsm_overlay`). Heath, Bowyer, Kopans, Moore, Kegelmeyer: The Digital Database for Screening
-Mammography, Proc. 5th International Workshop on Digital Mammography (2001), 212-218.
+A case is a case file, four films (both breasts, CC and MLO) and an overlay for each film with lesions. One case is
+one patient. Category and volume stand in the folders alone. Sources: `ddsm_case`, `ddsm_overlay`, `ljpeg`.
 
-    case = ddsm.read_ics("B-3024-1.ics")                               # case.films[0].rows == 4696
-    density = ddsm.optical_density(gray, ddsm.digitizer_of(case))      # 0.05 (bright) to 4 (dark)
+The normal cases and those with cancer were digitised in other shares by other machines, and a net may learn the
+machine: `sources` counts them, `mixed_sources` says it in words, and the reader logs it.
+
+    dataset = ddsm.read(pathlib.Path("DDSM"))
 """
 
 from __future__ import annotations
 
+import collections
+import concurrent.futures
 import dataclasses
+import functools
+import logging
 import os
 import pathlib
-import re
-import zlib
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from mammo_tf import cases, datasets
+from mammo_tf.datasets import about, copies, ddsm_case, ddsm_pixels, ddsm_writer
+from mammo_tf.datasets import ddsm_files as files
+from mammo_tf.datasets import ddsm_lesions as lesions
+from mammo_tf.datasets import ddsm_overlay as overlays
 
-ALGORITHM_VERSION = 1
-DENSITIES = (0.05, 4.0)  # what film and digitizers can tell apart
-_LARGEST = 1_000_000  # bytes of a case file; the published ones have about 500
-_FILM = re.compile(
-    r"(?P<side>LEFT|RIGHT)_(?P<projection>CC|MLO)\s+LINES\s+(?P<rows>\d{1,6})\s+PIXELS_PER_LINE\s+(?P<columns>\d{1,6})"
-    r"\s+BITS_PER_PIXEL\s+(?P<bits>\d{1,2})\s+RESOLUTION\s+(?P<um>\d{1,3}(\.\d+)?)\s+(?P<overlay>NON_OVERLAY|OVERLAY)"
+NAME = "ddsm"
+ALGORITHM_VERSION = 1  # of the writer
+LOG = logging.getLogger("mammo_tf")
+_AT_ONCE = 2  # threads: they hide the latency of a disk
+_ALIKE = 0.9  # of the shares of the machines: below that, categories do not come from the same ones
+NAMED = "name of a case"
+
+ABOUT = about.About(
+    title="DDSM, the Digital Database for Screening Mammography (University of South Florida), 2,620 cases",
+    where="the Digital Mammography pages of the University of South Florida, eng.usf.edu/cvprg",
+    terms="research; the makers ask to be cited. Do not mix its normal cases with the others unawares: they were "
+    "digitised in other shares by other machines (ddsm.sources counts them)",
+    citation="M. Heath, K. Bowyer, D. Kopans, R. Moore, W. P. Kegelmeyer, The Digital Database for Screening "
+    "Mammography, Proc. 5th International Workshop on Digital Mammography (2001), 212-218",
+    tree="""\
+cases/cancers/cancer_01/case3013/
+    B-3013-1.ics
+    B_3013_1.LEFT_CC.LJPEG ...  (or B_3013_1.LEFT_CC.LJPEG.1, B_3013_1.LEFT_CC.png, ...LEFT_CC.LJPEG.png, .tif)
+    B_3013_1.RIGHT_MLO.OVERLAY ...  (films with lesions)
+(other folders will do; without names such as cancers or normal_03 the category is unknown)
+""",
+    known={"cases": 2620, "images": 10480},
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Film:
-    """One film of a case: its size, the bits that hold a value, the side of a pixel, whether lesions are marked."""
-
-    side: cases.Side
-    projection: cases.Projection
-    rows: int
-    columns: int
-    bits: int
-    spacing_mm: float
-    overlay: bool
-
-    @property
-    def name(self) -> str:
-        """As the files of the film bear it: "LEFT_CC"."""
-        return f"{self.side}_{self.projection}"
-
-
-@dataclasses.dataclass(frozen=True)
-class CaseFile:
-    """What a case file tells of the films.
-
-    Attributes:
-        name: of the case, "B-3024-1"; its first letter is the hospital.
-        film_type: "REGULAR".
-        density: of the breasts, BI-RADS 1 to 4, as written; "" where blank.
-        digitizer: as written there: "LUMISYS LASER", "DBA 21", "HOWTEK".
-        films: in the order of the file.
-    """
-
-    name: str
-    film_type: str
-    density: str
-    digitizer: str
-    films: tuple[Film, ...]
-
-
-def read_ics(path: str | os.PathLike[str]) -> CaseFile:
-    """Reads a case file.
+def entries(root: str | os.PathLike[str]) -> tuple[about.Entry, ...]:
+    """One entry an abnormality or film without one, by case files and overlays; `read` lists those unreadable.
 
     Raises:
-        cases.MissingError: no such file.
-        cases.DataError: unreadable, a film's line breaks the layout or gives an absurd size, or something is missing.
+        cases.DataError: no case file.
     """
-    fields, films = {"filename": "", "DIGITIZER": "", "FILM_TYPE": "", "DENSITY": ""}, []
-    for number, line in enumerate(read_text(path, _LARGEST).splitlines(), 1):
-        word, _, rest = line.strip().partition(" ")
-        if word in fields:
-            fields[word] = rest.strip()
-        elif re.match(r"(LEFT|RIGHT)_", word):
-            films.append(_film(path, number, line.strip()))
-    if missing := [name for name in ("filename", "DIGITIZER") if not fields[name]]:
-        raise cases.DataError(path, f"not a case file of DDSM: no {', '.join(missing)}")
-    if not films or len({film.name for film in films}) < len(films):
-        raise cases.DataError(path, f"expected each film once, found {[film.name for film in films]}")
-    return CaseFile(fields["filename"], fields["FILM_TYPE"], fields["DENSITY"], fields["DIGITIZER"], tuple(films))
+    tree = _tree(root)
+    return tuple(entry for key in sorted(tree.cases) for entry in _entries(tree, key))
 
 
-def read_text(path: str | os.PathLike[str], largest: int) -> str:
-    """The text of a file of at most `largest` bytes.
-
-    Raises:
-        cases.MissingError: no such file.
-        cases.DataError: it cannot be read, or is larger.
-    """
+def _entries(tree: files.Tree, key: str) -> list[about.Entry]:
+    path, found = tree.cases[key][0], []
     try:
-        if (size := pathlib.Path(path).stat().st_size) > largest:
-            raise cases.DataError(path, f"{size:,} bytes; such a file has at most {largest:,}")
-        return pathlib.Path(path).read_text(encoding="latin-1")
-    except FileNotFoundError:
-        raise cases.MissingError(path, "no such file") from None
-    except OSError as error:
-        raise cases.DataError(path, f"cannot be read: {error.strerror or error}") from None
+        case = ddsm_case.read_ics(path)
+    except cases.DataError:
+        return found
+    normal = files.place_of(path)[0] == "normals"
+    for film in case.films:
+        try:
+            overlay = tree.overlay_of((key, film.name), path)
+            marked = overlays.read_overlay(overlay).abnormalities if overlay else ()
+        except cases.DataError:
+            marked = ()
+        labels = [(str(one.pathology), lesions.kind_of(one)) for one in marked] or [("NORMAL" if normal else "", "")]
+        own = (f"{key}.{film.name}", files.patient_of(key))
+        where = {"side": str(film.side), "view": str(film.projection), "density": case.density}
+        found += [about.Entry(*own, *label, **where) for label in labels]
+    return found
 
 
-def _film(path: Any, number: int, line: str) -> Film:
-    found = _FILM.fullmatch(line)
-    if not found:
-        layout = "'LEFT_CC LINES n PIXELS_PER_LINE n BITS_PER_PIXEL n RESOLUTION um OVERLAY|NON_OVERLAY'"
-        raise cases.DataError(path, f"line {number}: expected {layout}, found {line[:100]!r}")
-    rows, columns, bits, um = int(found["rows"]), int(found["columns"]), int(found["bits"]), float(found["um"])
-    if not (0 < rows * columns <= datasets.MAX_PIXELS and 8 <= bits <= 16 and um > 0):
-        reason = f"line {number}: {rows} x {columns} pixels of {bits} bits and {um:g} um make no film"
-        raise cases.DataError(path, f"{reason} (at most {datasets.MAX_PIXELS:,} pixels, 8 to 16 bits)")
-    side, projection = cases.Side(found["side"]), cases.Projection(found["projection"])
-    return Film(side, projection, rows, columns, bits, um / 1000, found["overlay"] == "OVERLAY")
+def _tree(root: str | os.PathLike[str]) -> files.Tree:
+    tree = files.Tree.walk(datasets.existing(root))
+    if not tree.cases:
+        empty = "the folder is empty" if not any(tree.root.iterdir()) else "no case file of DDSM"
+        raise cases.DataError(tree.root, f"{empty}; looked for names such as B-3013-1.ics")
+    return tree
 
 
-def write_ics(path: str | os.PathLike[str], case: CaseFile) -> None:
-    """Writes a case file in the published form, dates in either order; date and age are invented from the name."""
-    draw = zlib.crc32(case.name.encode())
-    day, month, year = 13 + draw % 15, 1 + draw % 12, 1990 + draw % 10
-    date = f"{day} {month} {year}" if draw % 2 else f"{month} {day} {year}"
-    lines = [
-        "ics_version 1.0",
-        f"filename {case.name}",
-        f"DATE_OF_STUDY {date}",
-        f"PATIENT_AGE {40 + draw % 40}",
-        "FILM ",
-        f"FILM_TYPE {case.film_type}",
-        f"DENSITY {case.density}",
-        f"DATE_DIGITIZED {date} ",
-        f"DIGITIZER {case.digitizer}",
-        "SELECTED" if draw % 3 else "SEQUENCE",
-        *map(_line, case.films),
-    ]
-    pathlib.Path(path).write_text("\n".join(lines) + "\n", encoding="latin-1")
+@dataclasses.dataclass
+class _Outcome:
+    """What became of a case; `read` and `named` hold the files of text used and the films that its file names."""
+
+    views: list[cases.View] = dataclasses.field(default_factory=list)
+    problems: list[cases.Problem] = dataclasses.field(default_factory=list)
+    repairs: list[cases.Repair] = dataclasses.field(default_factory=list)
+    read: list[pathlib.Path] = dataclasses.field(default_factory=list)
+    named: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
 
-def _line(film: Film) -> str:
-    size = f"LINES {film.rows} PIXELS_PER_LINE {film.columns} BITS_PER_PIXEL {film.bits}"
-    return f"{film.name} {size} RESOLUTION {film.spacing_mm * 1000:g} {'OVERLAY' if film.overlay else 'NON_OVERLAY'}"
+def read(root: str | os.PathLike[str], *, strict: bool = False) -> cases.Dataset:
+    """Reads the films that the case files name, from a tree of any shape.
 
-
-@dataclasses.dataclass(frozen=True)
-class Digitizer:
-    """A machine at a hospital.
-
-    Attributes:
-        name: machine and hospital.
-        word: what `CaseFile.digitizer` holds.
-        letters: first letters of the cases.
-        bits: that hold a value.
-        spacing_mm: side of a pixel.
-        formula: optical density of gray values, not yet clipped.
-    """
-
-    name: str
-    word: str
-    letters: str
-    bits: int
-    spacing_mm: float
-    formula: Callable[[np.ndarray], np.ndarray]
-
-
-def _dba(x: np.ndarray) -> np.ndarray:
-    return (np.log10(x + 1.0) - 4.80662) / -1.07553
-
-
-def _howtek_mgh(x: np.ndarray) -> np.ndarray:
-    return -0.00094568 * x + 3.789
-
-
-def _lumisys(x: np.ndarray) -> np.ndarray:
-    return (x - 4096.99) / -1009.01
-
-
-def _howtek_ismd(x: np.ndarray) -> np.ndarray:
-    return -0.00099055807612 * x + 3.96604095240593
-
-
-# DDSM's pages on the calibration of its digitizers; the cases A come from Massachusetts General Hospital, B and C
-# from Wake Forest University, D from ISMD.
-DIGITIZERS = (
-    Digitizer("DBA at MGH", "DBA", "A", 16, 0.042, _dba),
-    Digitizer("HOWTEK at MGH", "HOWTEK", "A", 12, 0.0435, _howtek_mgh),
-    Digitizer("LUMISYS at Wake Forest", "LUMISYS", "BC", 12, 0.050, _lumisys),
-    Digitizer("HOWTEK at ISMD", "HOWTEK", "D", 12, 0.0435, _howtek_ismd),
-)
-
-
-def digitizer_of(case: CaseFile) -> Digitizer:
-    """The machine that a case was digitized with, by its name and the first letter of the case.
-
-    Raises:
-        cases.DataError: no such machine at that hospital.
-    """
-    for one in DIGITIZERS:
-        if one.word in case.digitizer.upper() and case.name[:1].upper() in tuple(one.letters):
-            return one
-    known = ", ".join(f"{one.word} with {' or '.join(one.letters)}" for one in DIGITIZERS)
-    raise cases.DataError(case.name, f"digitizer {case.digitizer!r} with this case is unknown; known: {known}")
-
-
-def optical_density(gray: np.ndarray, digitizer: Digitizer) -> np.ndarray:
-    """Optical density of the film, float32 of the shape of `gray`, clipped to 0.05 .. 4; bright is low.
+    A film whose overlay is missing or cannot be read is left out: without it a lesion would pass for healthy tissue.
+    A lesion's region is its boundary; cores are counted in its attribute `outlines`. Where two lines LESION_TYPE
+    name a mass and a calcification, it is a mass, and `lesion types` has both. What is left of an outline that goes
+    beyond its film is used. Second files of a film or case that are no copies are left out and listed.
 
     Args:
-        gray: uint8 or uint16 as digitized.
-        digitizer: the machine.
+        root: the folder; cases may lie deeper.
+        strict: raise at the first problem instead of listing it.
 
     Raises:
-        cases.MammoError: another type, or a value that needs more bits than the machine has.
+        cases.DataError: no case file, or no film can be used.
     """
-    top = 2**digitizer.bits - 1
-    if gray.dtype not in (np.uint8, np.uint16) or (gray.size and gray.max() > top):
-        found = f"{gray.dtype} up to {gray.max() if gray.size else 0}"
-        raise cases.MammoError(f"{digitizer.name} gives whole numbers from 0 to {top}, found {found}")
-    values = np.clip(digitizer.formula(np.arange(top + 1, dtype=np.float64)), *DENSITIES)
-    return values.astype(np.float32)[gray]
+    tree = _tree(root)
+    keys = sorted(tree.cases)
+    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+        outcomes = list(pool.map(functools.partial(_read_case, tree), keys))
+    views = [view for outcome in outcomes for view in outcome.views]
+    named = [one for outcome in outcomes for one in outcome.named]
+    problems = [problem for outcome in outcomes for problem in outcome.problems]
+    problems += tree.unlisted(named, [key for key, outcome in zip(keys, outcomes, strict=True) if not outcome.read])
+    first = tree.cases[keys[0]][0]
+    datasets.refuse(first, problems, of=f"{len(keys)} cases", used=len(views), strict=strict)
+    tables = [path for outcome in outcomes for path in outcome.read]
+    mark = datasets.fingerprint(tree.root, tables, [view.path for view in views])
+    kind = "phantom" if "phantom" in map(datasets.kind, first.parents) else "real"  # the root may be a level too high
+    repairs = tuple(repair for outcome in outcomes for repair in outcome.repairs)
+    patients = datasets.by_patient(views)
+    dataset = cases.Dataset(NAME, kind, str(tree.root), patients, tuple(problems), mark, repairs)
+    if mixed := mixed_sources(dataset):
+        LOG.warning("%s", mixed)
+    return dataset
+
+
+def _read_case(tree: files.Tree, key: str) -> _Outcome:
+    out, (path, *_) = _Outcome(problems=copies.left_out(tree.cases[key])), tree.cases[key]
+    try:
+        case = ddsm_case.read_ics(path)
+    except cases.DataError as error:
+        return _Outcome(problems=[*out.problems, cases.Problem.of(error, f"case {key}")])
+    out.read.append(path)
+    if files.key_of(case.name) != key:
+        what = f"it calls itself {case.name}: the name of the file, which its films bear, counts"
+        out.repairs.append(cases.Repair(str(path), NAMED, what))
+        case = dataclasses.replace(case, name=key.replace("_", "-"))
+    for film in case.films:
+        out.named.append((key, film.name))
+        try:
+            _read_film(tree, key, case, film, out)
+        except cases.DataError as error:
+            out.problems.append(cases.Problem.of(error, f"film {key}.{film.name}"))
+    return out
+
+
+def _read_film(tree: files.Tree, key: str, case: ddsm_case.CaseFile, film: ddsm_case.Film, out: _Outcome) -> None:
+    path, id = tree.cases[key][0], f"{key}.{film.name}"
+    file, others = tree.film_of((key, film.name), path)
+    pixels, overlay = ddsm_pixels.of(file, film), tree.overlay_of((key, film.name), path)
+    if overlay is None and film.overlay:
+        raise cases.MissingError(
+            path.parent / f"{id}.OVERLAY", "no such file; its case file says that lesions are marked"
+        )
+    found, repairs = lesions.of(overlay, id, film) if overlay else ((), [])
+    category, volume = files.place_of(path)
+    attributes = {"breast density": case.density, "digitizer": _digitizer(case)}
+    out.views.append(
+        cases.View(
+            id=id,
+            patient_id=files.patient_of(key),
+            side=film.side,
+            projection=film.projection,
+            load=pixels.load,
+            max_value=pixels.max_value,
+            spacing_mm=film.spacing_mm,
+            lesions=found,
+            attributes={**attributes, "category": category, "volume": volume},
+            path=str(file.path),
+            lossy=pixels.lossy,
+        )
+    )
+    out.problems += others
+    out.repairs += [*pixels.repairs, *repairs]
+    out.read += [overlay] if overlay else []
+
+
+def _digitizer(case: ddsm_case.CaseFile) -> str:
+    try:
+        return ddsm_case.digitizer_of(case).name
+    except cases.DataError:
+        return case.digitizer  # `as_density` says that it is unknown
+
+
+def as_density(view: cases.View) -> cases.View:
+    """The view with optical density for gray values: white (65535) is 0.05, black 4, whatever the machine.
+
+    Raises:
+        cases.MammoError: the machine is unknown, or the gray values are not its own (a copy of 8 bits, say).
+    """
+    name = view.attributes.get("digitizer", "")
+    machine = next((one for one in ddsm_case.DIGITIZERS if one.name == name), None)
+    if machine is None or view.max_value != 2**machine.bits - 1:
+        found = f"digitizer {name!r}, largest value {view.max_value}"
+        raise cases.MammoError(f"{view.id}: its density needs the gray values of a known digitizer, found {found}")
+    return dataclasses.replace(view, load=ddsm_pixels.Density(view, machine), max_value=ddsm_pixels.WHITE)
+
+
+def sources(dataset: cases.Dataset) -> dict[tuple[str, str], int]:
+    """How many views each machine gave to each category: ("LUMISYS at Wake Forest", "cancers") -> 1204."""
+    found = ((view.attributes.get("digitizer", ""), view.attributes.get("category", "")) for view in dataset.views)
+    return dict(sorted(collections.Counter(found).items()))
+
+
+def mixed_sources(dataset: cases.Dataset) -> str:
+    """A warning where the normal films and the others come from other machines, or in other shares; else ""."""
+    normal, other = collections.Counter(), collections.Counter()
+    for (machine, category), count in sources(dataset).items():
+        (normal if category == "normals" else other)[machine] += count
+    if not normal or not other:
+        return ""
+    alike = sum(min(normal[one] / normal.total(), other[one] / other.total()) for one in normal)
+    if alike >= _ALIKE:
+        return ""
+    said = ["; ".join(f"{count} by {machine}" for machine, count in some.items()) for some in (normal, other)]
+    return f"{NAME}: normal films and the others were digitised by other machines: normal {said[0]}; others {said[1]}"
+
+
+def phantom_spec(spec: Any) -> Any:
+    """The phantom in the look of film, with the 16 bits of the DBA scanner."""
+    return dataclasses.replace(spec, look="film", bits=None)
+
+
+def write(found: Sequence[cases.Case], root: str | os.PathLike[str], *, workers: int = 2) -> None:
+    """Writes cases in the published tree, as `ddsm_writer.write` has it."""
+    ddsm_writer.write(found, root, workers=workers)

@@ -2,7 +2,7 @@
 
 A chain is the column and the row of its start, counted from 1, then directions, 0 = up, clockwise to 7, ended by `#`
 (Freeman 1961, doi:10.1109/TEC.1961.5219197). An abnormality has one BOUNDARY, and a CORE for each further outline; it
-may have two lines LESION_TYPE. Heath et al. 2001 (see `ddsm`).
+may have two lines LESION_TYPE. Heath et al. 2001 (see `ddsm_case`).
 
     overlay = ddsm_overlay.read_overlay("B_3013_1.RIGHT_MLO.OVERLAY")
     mask = ddsm_overlay.fill(overlay.abnormalities[0].boundary.points, (4144, 2600))
@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from mammo_tf import cases
-from mammo_tf.datasets import ddsm
+from mammo_tf.datasets import ddsm_case
 
 ALGORITHM_VERSION = 1
 STEPS = ((0, -1), (1, -1), (1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1))  # (x, y) of directions 0 to 7
@@ -87,7 +87,9 @@ def read_overlay(path: str | os.PathLike[str]) -> Overlay:
         cases.MissingError: no such file.
         cases.DataError: unreadable, a line or chain breaks the layout, is truncated, or abnormalities are missing.
     """
-    head, *parts = re.split(r"^\s*ABNORMALITY\s+(\d{1,3})\s*$", ddsm.read_text(path, _LARGEST), flags=re.MULTILINE)
+    head, *parts = re.split(
+        r"^\s*ABNORMALITY\s+(\d{1,3})\s*$", ddsm_case.read_text(path, _LARGEST), flags=re.MULTILINE
+    )
     total = re.fullmatch(r"\s*TOTAL_ABNORMALITIES\s+(\d{1,3})\s*", head)
     if not total:
         raise cases.DataError(path, f"expected 'TOTAL_ABNORMALITIES n' and 'ABNORMALITY 1', found {head[:60]!r}")

@@ -126,6 +126,8 @@ def write_fitted(folder: pathlib.Path, fitted: Any, shown: Shown) -> None:
         fitted.save(folder)
         contract = {"normalization": fitted.normalizer.describe(), **fitted.pipeline.describe()}
         (folder / "preprocessing.json").write_text(json.dumps(contract, indent=1) + "\n")
+    elif hasattr(fitted, "save"):
+        fitted.save(folder)
 
 
 def draw_predictions(
@@ -152,9 +154,9 @@ def saliency(
         return {}
     chosen = predictions.examples[:SALIENCY_EXAMPLES]
     arrays = fitted.pipeline.load(chosen, strict=True)
-    images = arrays.cut(fitted.pipeline.shape).astype(np.float32)[..., None] / 65535
+    images = fitted.pipeline.seen(arrays).astype(np.float32)[..., None] / 65535
     maps = gradients.saliency(fitted.model, np.asarray(fitted.normalizer(images)))
-    masks = np.stack([lesion_mask(example, fitted.pipeline.shape) for example in chosen])
+    masks = np.stack([lesion_mask(example, fitted.pipeline) for example in chosen])
     _montages(folder, _Maps(images[..., 0], maps, masks), predictions, shown)
     known = masks.any(axis=(1, 2))
     if not known.any():
@@ -168,14 +170,15 @@ def saliency(
     }
 
 
-def lesion_mask(example: cases.Example, shape: tuple[int, int]) -> np.ndarray:
-    """A crop's lesion, filled, at the (height, width) that the net sees: bool; empty when not annotated."""
+def lesion_mask(example: cases.Example, pipeline: Any) -> np.ndarray:
+    """The lesion of an example's first view, filled, as the net sees it: bool (H, W); empty when not annotated."""
     view = example.views[0]
     regions = [lesion.region for lesion in view.lesions if lesion.region is not None]
     if not regions:
-        return np.zeros(shape, bool)
-    mask = regions[0].mask(view.pixels().shape).astype(np.float32)
-    return cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_AREA) >= 0.5
+        return np.zeros(pipeline.shape, bool)
+    mask = regions[0].mask(view.shape).astype(np.float32)
+    inner = slice(pipeline.margin, -pipeline.margin or None)
+    return cv2.resize(mask, pipeline.full[::-1], interpolation=cv2.INTER_AREA)[inner, inner] >= 0.5
 
 
 @dataclasses.dataclass(frozen=True)

@@ -152,8 +152,7 @@ class Problem:
     Attributes:
         path: the file, or the table of the row.
         reason: the rule that it breaks.
-        kind: "missing" (a table names it, it is not there), "unreadable" (there, but damaged or of an unknown form),
-            or "left out" (nothing wrong with it but what it belongs to).
+        kind: "missing" (named by a table, not there), "unreadable", or "left out" (for what it belongs to).
     """
 
     path: str
@@ -279,12 +278,13 @@ class Context:
         budget: name of the budget ("smoke", "demo", "paper").
         folder: where checkpoints and logs of this fit go (a `pathlib.Path`).
         precision: "auto", "float32", "bfloat16" or "float16".
-        weights: file with pre-trained weights (a path), or None; `run.execute` has found or made it.
+        weights: file with pre-trained weights (a path), or None.
         resume: go on from the checkpoint in `folder` if there is one.
         inputs: what the run's `needs` yielded, by run name.
         dataset_kind: "phantom" or "real".
         strict: stop at the first unreadable file.
-        draw: functions that draw for TensorBoard, by name; they return uint8 RGB arrays (H, W, 3).
+        draw: functions that draw for TensorBoard, by name, uint8 RGB (H, W, 3).
+        watch: examples scored after every epoch, for the history alone.
     """
 
     seed: int
@@ -297,3 +297,4 @@ class Context:
     dataset_kind: str = "real"
     strict: bool = False
     draw: Mapping[str, Callable[..., np.ndarray]] = dataclasses.field(default_factory=dict)
+    watch: tuple[Example, ...] = ()

@@ -1,7 +1,9 @@
 """A trained run as a SavedModel that carries its own preprocessing and needs nothing but TensorFlow to serve.
 
 Two signatures: `serve` takes `image` (B, H, W) uint16 of any size and `max_value` (), the largest value that its
-storage allows; `serve_float` takes `image` (B, H, W) float32 in [0, 1]. Both answer `probabilities` (B, 2) float32.
+storage allows; `serve_float` takes `image` (B, H, W) float32 in [0, 1]. Both answer `probabilities` (B, 2) float32. A
+net with a branch for each of two views takes `image` (B, H, W, 2), CC and MLO; one that sees the views one by one
+takes each as an image, and the mean of the answers is the run's.
 The object also has `prepared`, a function from the resized and normalised tensor (B, H, W, C) on, to check parity.
 The weights are those of training; the exported net computes in float32, whatever the training precision was.
 
@@ -21,8 +23,8 @@ import numpy as np
 import tensorflow as tf
 
 from mammo_tf import cases, records
-from mammo_tf.models import batch_norm, blocks  # noqa: F401 - they register the layers that model.keras names
-from mammo_tf.pipeline import normalize, resize
+from mammo_tf.models import batch_norm, blocks, dog, two_view  # noqa: F401 - they register layers of model.keras
+from mammo_tf.pipeline import normalize, resize, views
 
 LOG = logging.getLogger("mammo_tf")
 METADATA = "mammo_tf.json"
@@ -44,19 +46,37 @@ class Preprocessing:
         normalizer: (B, H, W, 1) float32 in [0, 1] -> (B, H, W, C) float32.
         shape: (height, width) that the net takes.
         rule: `resize.area` or `resize.cubic`.
+        margin: pixels that are cut off on every side after resizing (`build.Pipeline.margin`).
+        pair: True where the image has two channels, the two views, each normalised by itself.
     """
 
     normalizer: Any
     shape: tuple[int, int]
     rule: resize.Rule = resize.area
+    margin: int = 0
+    pair: bool = False
+
+    @property
+    def full(self) -> tuple[int, int]:
+        """`shape` and its margins."""
+        return self.shape[0] + 2 * self.margin, self.shape[1] + 2 * self.margin
+
+    @property
+    def inner(self) -> slice:
+        return slice(self.margin, -self.margin or None)
 
     def resized(self, image: np.ndarray) -> np.ndarray:
         """The image (H, W) float32 in [0, 1] at `shape`, as training had it but for the rounding to uint16."""
-        return np.clip(self.rule(image, *self.shape), 0.0, 1.0)
+        return np.clip(self.rule(image, *self.full), 0.0, 1.0)[self.inner, self.inner]
 
     def in_graph(self, images: tf.Tensor) -> tf.Tensor:
-        """(B, H, W) float32 in [0, 1] of any size to what the net takes."""
-        resized = resize.in_graph(self.rule)(images[..., None], self.shape)
+        """(B, H, W), or (B, H, W, 2) of a pair, float32 in [0, 1] of any size to what the net takes."""
+        if self.pair:
+            return tf.concat([self._one(images[..., view, None]) for view in (0, 1)], axis=-1)
+        return self._one(images[..., None])
+
+    def _one(self, images: tf.Tensor) -> tf.Tensor:
+        resized = resize.in_graph(self.rule)(images, self.full)[:, self.inner, self.inner]
         return self.normalizer(tf.clip_by_value(resized, 0.0, 1.0))
 
 
@@ -85,24 +105,31 @@ class Served(tf.Module):
     def _prepared(self, x: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(tf.cast(self._model(x, training=False), tf.float32))
 
-    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, None, None), tf.float32, "image")])
     def serve_float(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"probabilities": self._prepared(self._preprocessing.in_graph(image))}
 
-    @tf.function(
-        autograph=False,
-        input_signature=[
-            tf.TensorSpec((None, None, None), tf.uint16, "image"),
-            tf.TensorSpec((), tf.float32, "max_value"),
-        ],
-    )
     def serve(self, image: tf.Tensor, max_value: tf.Tensor) -> dict[str, tf.Tensor]:
         return self.serve_float(tf.cast(image, tf.float32) / max_value)
+
+    def signatures(self) -> dict[str, Any]:
+        """The two signatures, traced for images of any size."""
+        shape = (None, None, None, 2) if self._preprocessing.pair else (None, None, None)
+        value = tf.TensorSpec((), tf.float32, "max_value")
+        return {
+            "serve": tf.function(
+                self.serve, autograph=False, input_signature=[tf.TensorSpec(shape, tf.uint16, "image"), value]
+            ),
+            "serve_float": tf.function(
+                self.serve_float, autograph=False, input_signature=[tf.TensorSpec(shape, tf.float32, "image")]
+            ),
+        }
 
 
 def metadata(record: records.Record, preprocessing: Preprocessing, channels: int) -> dict[str, Any]:
     """What a user of the exported model must know; stored beside it and inside it."""
-    height, width = preprocessing.shape
+    height, width = preprocessing.full
+    axes = "(B, H, W, 2), CC and MLO," if preprocessing.pair else "(B, H, W)"
+    cut = f"; then the central {preprocessing.shape[0]} x {preprocessing.shape[1]}" if preprocessing.margin else ""
     return {
         "name": f"{record.paper} {record.run}",
         "use": NOT_CLINICAL,
@@ -113,9 +140,9 @@ def metadata(record: records.Record, preprocessing: Preprocessing, channels: int
         "normalization": preprocessing.normalizer.describe(),
         "input": {
             "what": "one gray crop, dark background, square box round the lesion as in training",
-            "serve": "image (B, H, W) uint16 of any size; max_value: the largest value the storage allows, e.g. 4095",
-            "serve_float": "image (B, H, W) float32 in [0, 1]",
-            "resize": f"to {height} x {width}: {_RULES[preprocessing.rule]}",
+            "serve": f"image {axes} uint16 of any size; max_value: the largest value the storage allows, e.g. 4095",
+            "serve_float": f"image {axes} float32 in [0, 1]",
+            "resize": f"to {height} x {width}: {_RULES[preprocessing.rule]}{cut}",
             "channels": channels,
         },
         "output": {"probabilities": "(B, 2) float32, rows sum to 1, columns in the order of class_names"},
@@ -144,11 +171,10 @@ def export(record: records.Record, folder: pathlib.Path) -> pathlib.Path:
         raise cases.DataError(folder, "is not empty and holds no exported model; name another folder")
     text = json.dumps(metadata(record, preprocessing, model.input_shape[-1]), indent=1)
     served = Served(in_float32(model), preprocessing, text)
-    signatures = {"serve": served.serve, "serve_float": served.serve_float}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / METADATA).write_text(text + "\n")
-        tf.saved_model.save(served, str(folder), signatures)
+        tf.saved_model.save(served, str(folder), served.signatures())
     except (OSError, tf.errors.OpError) as error:
         raise cases.DataError(folder, f"the model cannot be written: {error}") from None
     _check(folder, served, preprocessing)
@@ -180,18 +206,26 @@ def read_preprocessing(path: pathlib.Path) -> Preprocessing:
         side = contract["side"]
         shape = (side, side) if isinstance(side, int) else (side[0], side[1])
         rule = resize.named(contract.get("resize", "area"))
-        return Preprocessing(normalize.from_description(contract["normalization"]), shape, rule)
+        more = {"margin": int(contract.get("margin", 0)), "pair": contract.get("views") == views.PAIR}
+        return Preprocessing(normalize.from_description(contract["normalization"]), shape, rule, **more)
     except (ValueError, KeyError, TypeError, IndexError, cases.MammoError) as error:
         raise cases.DataError(path, f"is not the preprocessing of a run: {error!r}") from None
+
+
+def _prepared(preprocessing: Preprocessing, images: np.ndarray) -> np.ndarray:
+    """Images (B, H, W) of 12 bits as the net takes them, resized outside the graph."""
+    resized = np.stack([preprocessing.resized(one / np.float32(4095)) for one in images])[..., None]
+    return np.asarray(preprocessing.normalizer(resized))
 
 
 def _check(folder: pathlib.Path, served: Served, preprocessing: Preprocessing) -> None:
     """Reloads the SavedModel and compares it with the model that was saved, from both ends."""
     again = tf.saved_model.load(str(folder))
     height, width = preprocessing.shape
-    image = np.random.default_rng(0).integers(0, 4096, (2, height + 37, 2 * width + 5), dtype=np.uint16)
-    resized = np.stack([preprocessing.resized(one / np.float32(4095)) for one in image])[..., None]
-    prepared = np.asarray(preprocessing.normalizer(resized))
+    some = (2, height + 37, 2 * width + 5, 1 + preprocessing.pair)
+    image = np.random.default_rng(0).integers(0, 4096, some, dtype=np.uint16)
+    prepared = np.concatenate([_prepared(preprocessing, image[..., view]) for view in range(some[-1])], axis=-1)
+    image = image if preprocessing.pair else image[..., 0]
     expected = served._prepared(tf.constant(prepared)).numpy()
     raw = again.signatures["serve"](image=tf.constant(image), max_value=tf.constant(4095.0))["probabilities"].numpy()
     differences = {

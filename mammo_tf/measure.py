@@ -58,7 +58,7 @@ def predict(protocol: Any, parts: cases.Splits, fitted: Any, ledger: audit.Ledge
         threshold,
         np.array([example.label for example in parts.train]),
         artifacts.training_facts(history, getattr(fitted, "best_epoch", None)),
-        ledger.read(protocol.reported),
+        ledger.read(protocol.reported, 1 + sum("test_loss" in row for row in history)),
     )
 
 

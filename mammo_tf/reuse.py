@@ -23,12 +23,13 @@ from mammo_tf import artifacts, cases
 from mammo_tf.classical import forest, heatmap_regions
 from mammo_tf.evaluation import combine, metrics
 from mammo_tf.models import all_conv
-from mammo_tf.pipeline import build, normalize, resize
+from mammo_tf.pipeline import build, normalize, resize, views
 from mammo_tf.training import method as training
 
 ALGORITHM_VERSION = 1
 LOG = logging.getLogger("mammo_tf")
 BATCH = 8  # images a batch; it changes no number
+PIPELINES = {None: build.Pipeline, views.PARALLEL: views.ParallelPipeline, views.PAIR: views.PairPipeline}
 
 
 def load(folder: pathlib.Path) -> training.Fitted:
@@ -44,12 +45,13 @@ def load(folder: pathlib.Path) -> training.Fitted:
         raise cases.DataError(folder, f"holds no preprocessing.json of a net: {error.strerror}") from None
     normalizer = normalize.from_description(contract["normalization"])
     side = contract["side"]
-    pipeline = build.Pipeline(
+    pipeline = PIPELINES[contract.get("views")](
         tuple(side) if isinstance(side, list) else side,
         normalize.per_image,
         batch=BATCH,
         channels=normalizer.channels,
         resize=resize.named(contract.get("resize", "area")),
+        margin=contract.get("margin", 0),
     )
     return training.load_fitted(folder, pipeline, normalizer)
 

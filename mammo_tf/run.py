@@ -151,6 +151,7 @@ def _fit(job: _Job, parts: cases.Splits, inputs: Mapping[str, pathlib.Path]) -> 
         dataset_kind=job.dataset.kind,
         strict=settings.strict,
         draw=artifacts.drawings(job.shown),
+        watch=sampled.test if run.protocol.watched else (),
     )
     fitted = run.method(settings.budget).fit(sampled.train, sampled.val, context)
     intake.compare_mean(getattr(fitted, "normalizer", None), run.known_means, job.dataset)

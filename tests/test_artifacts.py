@@ -1,6 +1,7 @@
 """`artifacts`: the files of a run's folder and the facts of its training."""
 
 import math
+import types
 
 import numpy as np
 import pytest
@@ -102,9 +103,11 @@ def test_the_mask_of_a_crop_has_the_size_of_the_net():
         "v", "p", None, cases.Projection.CC, Black(40), 255, lesions=(lesion(regions.CircleRegion(20, 20, 10)),)
     )
     crop = cases.Example("e", "p", (view.window(10, 10, 20, 20),), 1.0)
-    mask = artifacts.lesion_mask(crop, (10, 10))
+    mask = artifacts.lesion_mask(crop, types.SimpleNamespace(shape=(10, 10), full=(10, 10), margin=0))
     assert mask.shape == (10, 10) and mask[5, 5] and not mask[0, 0]
     assert mask.mean() == pytest.approx(math.pi / 4, abs=0.1)  # the disc fills its box
+    inner = artifacts.lesion_mask(crop, types.SimpleNamespace(shape=(4, 4), full=(10, 10), margin=3))
+    np.testing.assert_array_equal(inner, mask[3:7, 3:7])
 
 
 class Black:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from mammo_tf import cases, export
 from mammo_tf.models import resnet
-from mammo_tf.pipeline import build, normalize, resize
+from mammo_tf.pipeline import build, normalize, resize, views
 from tests import samples
 
 SIDE = 64
@@ -164,3 +164,41 @@ def test_a_folder_in_the_way_and_a_run_without_a_model_are_refused(run_folder, t
         export.export(record, tmp_path)
     with pytest.raises(cases.DataError, match=r"model\.keras"):
         export.export(dataclasses.replace(record, folder=str(tmp_path)), tmp_path / "out")
+
+
+def of_pair(folder, pipeline, normalizer):
+    """A run's folder with a net of two channels that weighs the views differently."""
+    image = keras.Input((*pipeline.shape, 2), name="image")
+    x = keras.layers.Conv2D(4, 5, 4, kernel_initializer=keras.initializers.HeNormal(1), name="conv")(image)
+    x = keras.layers.Flatten(name="flatten")(x)
+    start = keras.initializers.RandomNormal(stddev=0.05, seed=2)
+    model = keras.Model(image, keras.layers.Dense(2, kernel_initializer=start, name="logits")(x))
+    model.save(folder / "model.keras")
+    contract = {"normalization": normalizer.describe(), **pipeline.describe()}
+    (folder / "preprocessing.json").write_text(json.dumps(contract))
+    return model
+
+
+def test_two_views_are_served_as_two_channels_and_cut_to_the_middle(tmp_path):
+    pipeline = views.PairPipeline((40, 40), normalize.per_image, batch=2, channels=1, margin=4)
+    raw = np.random.default_rng(1).integers(0, 65536, (3, 133, 75, 2)).astype(np.uint16)
+    raw[:, 20:70, :, 0] //= 3
+    examples = []
+    for i, pixels in enumerate(raw):
+        both = (functools.partial(np.ascontiguousarray, pixels[..., k]) for k in (0, 1))
+        some = (cases.View(f"v{i}", "p", None, cases.Projection.CC, load, 65535) for load in both)
+        examples.append(cases.Example(f"e{i}", "p", tuple(some), 1.0))
+    arrays = pipeline.load(examples)
+    normalizer = pipeline.normalize(arrays.images)
+    model = of_pair(tmp_path, pipeline, normalizer)
+    logits = [np.asarray(model(x, training=False)) for x, _, _ in pipeline.evaluate(arrays, normalizer)]
+    expected = np.asarray(tf.nn.softmax(np.concatenate(logits)))
+    record = dataclasses.replace(samples.record(), folder=str(tmp_path))
+    exported = export.export(record, tmp_path / "saved")
+    serve = tf.saved_model.load(str(exported)).signatures["serve"]
+    found = serve(image=tf.constant(raw), max_value=tf.constant(65535.0))["probabilities"]
+    assert np.ptp(expected[:, 1]) > 1e-2
+    assert np.abs(found - expected).max() < 1e-3
+    told = json.loads((exported / export.METADATA).read_text())["input"]
+    assert told["resize"].startswith("to 48 x 48") and told["resize"].endswith("then the central 40 x 40")
+    assert told["serve"].startswith("image (B, H, W, 2)")

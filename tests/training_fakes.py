@@ -29,6 +29,14 @@ class Arrays:
     patients: tuple[str, ...]
     problems: tuple[cases.Problem, ...] = ()
     where: np.ndarray | None = None
+    groups: np.ndarray | None = None
+
+    @property
+    def units(self):
+        return self.ids
+
+    def pooled(self, rows):
+        return rows
 
     def __len__(self):
         return len(self.labels)
@@ -66,6 +74,10 @@ class Pipeline:
     @property
     def shape(self):
         return (self.side, self.side) if isinstance(self.side, int) else self.side
+
+    @property
+    def depth(self):
+        return self.channels
 
     def load(self, examples, *, strict=False):
         kept, problems = [], []

@@ -31,9 +31,13 @@ class Arrays:
         problems: the files that could not be read; their examples are left out of everything above.
         where: None, or (N, 3) int32: page, top and left of each example's window, which is as large as the net's
             input and may overhang its page (0 there).
+        groups: None, or (N,) int32 where the rows are views that are scored together: the example of each row, as a
+            place in `units`.
+        units: with `groups` the ids of the M examples; without, `ids`.
 
     Raises:
-        MammoError: `where` names a page that is not there, or not one window an example.
+        MammoError: `where` names a page that is not there, or not one window an example; `groups` does not fit
+            `units`.
     """
 
     images: np.ndarray
@@ -43,8 +47,17 @@ class Arrays:
     patients: tuple[str, ...]
     problems: tuple[cases.Problem, ...] = ()
     where: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    units: tuple[str, ...] = ()
 
     def __post_init__(self):
+        if self.groups is None:
+            object.__setattr__(self, "units", self.ids)
+        elif self.groups.shape != (len(self.labels),) or set(self.groups.tolist()) != set(range(len(self.units))):
+            raise cases.MammoError(
+                f"arrays: groups {self.groups.shape} must give each of {len(self.labels)} rows one of "
+                f"{len(self.units)} examples, and each example a row"
+            )
         if self.where is None:
             return
         if self.where.shape != (len(self.labels), 3) or self.where.dtype != np.int32:
@@ -57,6 +70,15 @@ class Arrays:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def pooled(self, rows: np.ndarray) -> np.ndarray:
+        """Means over the rows (N, ...) of each example, (M, ...) of the same dtype; without groups, `rows`."""
+        if self.groups is None:
+            return rows
+        sums = np.zeros((len(self.units), *rows.shape[1:]), np.float64)
+        np.add.at(sums, self.groups, rows)
+        counts = np.bincount(self.groups, minlength=len(self.units))
+        return (sums / counts.reshape(-1, *[1] * (rows.ndim - 1))).astype(rows.dtype)
 
     def cut(self, shape: tuple[int, int]) -> np.ndarray:
         """What the net sees of each example before normalisation: (N, *shape) uint16, patches cut out."""

@@ -78,6 +78,8 @@ class Augment:
         contrast: factor on the differences from the image's mean.
         brightness: added to the image; 0.1 is a tenth of the range of values.
         noise: standard deviation of Gaussian noise, drawn anew for each pixel.
+        whole: angles are rounded to whole degrees and shifts to whole pixels; (-0.5, 359.5) gives each angle of 0 to
+            359 degrees the same chance.
         channel_shift_each: added to each copy of the gray channel, drawn for each by itself; the last of all.
         fill: what lies outside the image: "constant" (`fill_value`), "nearest" (a a a | a b c d | d d d) or
             "reflect" (c b a | a b c d | d c b).
@@ -105,6 +107,7 @@ class Augment:
     fill_value: float = 0.0
     order: int = 1
     channel_shift_each: Range | None = dataclasses.field(default=None, metadata={"added": True})
+    whole: bool = dataclasses.field(default=False, metadata={"added": True})
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -180,6 +183,8 @@ def apply(
 ) -> tf.Tensor:
     """The images (B, H, W) float32 in [0, 1] as augmented in `epoch`, same shape; `index` as for `draw`."""
     parameters = draw(augment, seed, epoch, index)
+    if augment.whole:
+        parameters = _whole(parameters, images.shape[1:])
     if augment.moves:
         matrix = warp.matrix(parameters, images.shape[1:])
         images = warp.warp(images, matrix, fill=augment.fill, fill_value=augment.fill_value, order=augment.order)
@@ -189,6 +194,12 @@ def apply(
         noise = threefry.normal(seed, epoch, index, pixels)
         images += augment.noise * tf.reshape(noise, tf.shape(images))
     return images
+
+
+def _whole(parameters: warp.Parameters, shape: tuple[int, int]) -> warp.Parameters:
+    """Angles in whole degrees, shifts in whole pixels of images (H, W)."""
+    sizes = {"rotate_deg": 1, "translate_y": shape[0], "translate_x": shape[1]}
+    return {name: tf.round(v * sizes[name]) / sizes[name] if name in sizes else v for name, v in parameters.items()}
 
 
 def copy_channels(

@@ -55,6 +55,8 @@ class Pipeline:
             this many augmented copies of each, drawn once from the seed. None draws anew in each epoch instead.
         resize: `resize.area` or `resize.cubic`; the exported model follows the same rule.
         balance: `train` weights the classes of each batch alike (see `balanced`).
+        margin: images are resized to so many pixels more on every side, and after the augmentation only the middle of
+            `side` is kept: shifted by up to `margin`, that is a random crop, and its centre where nothing moves.
     """
 
     side: int | tuple[int, int]
@@ -65,6 +67,7 @@ class Pipeline:
     copies: int | None = None
     resize: resizing.Rule = dataclasses.field(default=resizing.area, metadata={"added": True})
     balance: bool = dataclasses.field(default=False, metadata={"added": True})
+    margin: int = dataclasses.field(default=0, metadata={"added": True})
 
     def __post_init__(self):
         if not isinstance(self.side, int):
@@ -75,6 +78,8 @@ class Pipeline:
             if value < 1:
                 raise cases.MammoError(f"pipeline: {name} must be 1 or more, found {getattr(self, name)}")
         resizing.check(self.resize)
+        if self.margin < 0:
+            raise cases.MammoError(f"pipeline: margin must be 0 or more, found {self.margin}")
         if self.copies is not None and (self.copies < 1 or self.augment is None):
             raise cases.MammoError(
                 f"pipeline: copies must be 1 or more and need an augment, found {self.copies} and {self.augment}"
@@ -87,10 +92,27 @@ class Pipeline:
         """(height, width) of the image that the net takes."""
         return (self.side, self.side) if isinstance(self.side, int) else self.side
 
+    @property
+    def depth(self) -> int:
+        """Channels of the image that the net takes."""
+        return self.channels
+
+    @property
+    def full(self) -> tuple[int, int]:
+        """(height, width) of the images in memory: `shape` and its margins."""
+        return self.shape[0] + 2 * self.margin, self.shape[1] + 2 * self.margin
+
     def describe(self) -> dict[str, Any]:
-        """What an exported model must repeat, JSON-able: `side` and the name of the rule `resize`."""
+        """What an exported model must repeat, JSON-able: `side`, the name of the rule `resize`, a `margin`."""
         side = self.side if isinstance(self.side, int) else list(self.side)
-        return {"side": side, "resize": self.resize.__name__}
+        margin = {"margin": self.margin} if self.margin else {}
+        return {"side": side, "resize": self.resize.__name__, **margin}
+
+    def seen(self, arrays: Arrays) -> np.ndarray:
+        """What the net sees of each example before normalisation, not augmented: (N, *shape) uint16."""
+        images = arrays.cut(self.shape)
+        inner = slice(self.margin, -self.margin or None)
+        return images[:, inner, inner]
 
     def load(self, examples: Sequence[cases.Example], *, strict: bool = False) -> Arrays:
         """Decodes and resizes the first view of each example, in threads.
@@ -138,7 +160,7 @@ class Pipeline:
             return tf.data.Dataset.zip(tf.data.Dataset.from_tensors(epoch).repeat(), order)
 
         epochs = tf.data.Dataset.range(start_epoch, _ENDLESS).flat_map(epoch_of)
-        prepare = _prepare(self.augment, self.copies, normalizer)
+        prepare = self._prepare(self.augment, self.copies, normalizer)
         batches = self._batches(epochs, arrays, prepare, seed, self.balance)
         return batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
@@ -146,17 +168,21 @@ class Pipeline:
         """Every example once, in order, not augmented; batches as from `train`, the last may be smaller."""
         order = tf.data.Dataset.range(len(arrays)).batch(self.batch)
         zipped = tf.data.Dataset.zip(tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat(), order)
-        return self._batches(zipped, arrays, _prepare(None, None, normalizer), 0, False)
+        return self._batches(zipped, arrays, self._prepare(None, None, normalizer), 0, False)
+
+    def _prepare(self, augment: augmenting.Augment | None, copies: int | None, normalizer: Normalizer) -> Callable:
+        return prepare_batch(augment, copies, normalizer, self.margin)
 
     def _batches(
         self, order: tf.data.Dataset, arrays: Arrays, prepare: Callable, seed: int, balance: bool
     ) -> tf.data.Dataset:
         """Pairs (epoch, indices) to batches; an index beyond the examples stands for a copy of one."""
-        if arrays.where is None and arrays.images.shape[1:] != self.shape:
+        if arrays.where is None and arrays.images.shape[1:3] != self.full:
+            margin = f" with a margin of {self.margin}" if self.margin else ""
             raise cases.MammoError(
-                f"pipeline: the images are {arrays.images.shape[1:]}, the pipeline's side is {self.side}"
+                f"pipeline: the images are {arrays.images.shape[1:]}, the pipeline's side is {self.side}{margin}"
             )
-        tensors, wanted = arrays.on_host, (*self.shape, self.channels)
+        tensors, wanted = arrays.on_host, (*self.shape, self.depth)
         seed_word, originals = (tf.constant(number, tf.int64) for number in (seed, len(arrays)))
 
         @tf.autograph.experimental.do_not_convert
@@ -190,14 +216,21 @@ def balanced(labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
 
 
 @functools.lru_cache(maxsize=16)
-def _prepare(augment: augmenting.Augment | None, copies: int | None, normalizer: Normalizer) -> Callable:
-    """The compiled map of a batch; kept, so that it is compiled once for all the datasets that use it."""
+def prepare_batch(
+    augment: augmenting.Augment | None, copies: int | None, normalizer: Normalizer, margin: int = 0
+) -> Callable:
+    """The compiled map of a batch; kept, so that it is compiled once for all the datasets that use it.
+
+    Returns:
+        (images (B, H, W) uint16, seed, epoch, index (B,), number of originals) -> (B, H - 2 margin, ..., channels).
+    """
+    inner = slice(margin, -margin or None)
 
     @tf.function(jit_compile=True, autograph=False)
     def prepare(images: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor, originals: tf.Tensor):
         x = tf.cast(images, tf.float32) * (1.0 / _FULL)  # what XLA would make of a division
         if augment is None:
-            return normalizer(x[..., None])
+            return normalizer(x[:, inner, inner, None])
         epoch = tf.zeros_like(epoch) if copies else epoch  # copies are drawn once for all epochs
         moved = augmenting.apply(augment, x, seed, epoch, index)
         if augment.channel_shift_each:
@@ -205,16 +238,20 @@ def _prepare(augment: augmenting.Augment | None, copies: int | None, normalizer:
             x = tf.repeat(x[..., None], moved.shape[-1], axis=-1)
         else:
             x, moved = x[..., None], moved[..., None]
-        return normalizer(tf.where((index < originals)[:, None, None, None], x, moved) if copies else moved)
+        chosen = tf.where((index < originals)[:, None, None, None], x, moved) if copies else moved
+        return normalizer(chosen[:, inner, inner])
 
     return prepare
 
 
-def check_examples(examples: Sequence[cases.Example]) -> None:
-    unknown = [example.id for example in examples if math.isnan(example.label)]
-    if unknown:
+def check_labels(examples: Sequence[cases.Example]) -> None:
+    if unknown := [example.id for example in examples if math.isnan(example.label)]:
         some = ", ".join(unknown[:3])
         raise cases.MammoError(f"pipeline: {len(unknown)} of {len(examples)} examples have no label: {some}")
+
+
+def check_examples(examples: Sequence[cases.Example]) -> None:
+    check_labels(examples)
     several = [example.id for example in examples if len(example.views) != 1]
     if several:
         raise cases.MammoError(f"pipeline: {len(several)} examples have not one view: {', '.join(several[:3])}")
@@ -251,10 +288,13 @@ def decode(view: cases.View, *, strict: bool) -> np.ndarray | cases.Problem:
 
 
 def _read(example: cases.Example, *, pipeline: Pipeline, strict: bool) -> np.ndarray | cases.Problem:
-    """The example's image, (height, width) uint16, or why there is none."""
-    view = example.views[0]
+    return read_view(example.views[0], pipeline=pipeline, strict=strict)
+
+
+def read_view(view: cases.View, *, pipeline: Pipeline, strict: bool) -> np.ndarray | cases.Problem:
+    """The view's image, `pipeline.full` uint16, or why there is none."""
     pixels = decode(view, strict=strict)
     if isinstance(pixels, cases.Problem):
         return pixels
-    image = pipeline.resize(pixels.astype(np.float32) / view.max_value, *pipeline.shape)
+    image = pipeline.resize(pixels.astype(np.float32) / view.max_value, *pipeline.full)
     return np.rint(np.clip(image, 0.0, 1.0) * _FULL).astype(np.uint16)

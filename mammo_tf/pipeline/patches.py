@@ -31,6 +31,13 @@ class PatchPipeline(build.Pipeline):
     `normalize` sees the pages, so the mean of a training set is that of its whole images, as in Shen et al. (2019).
     """
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.margin:
+            raise cases.MammoError(
+                f"pipeline: patches are cut from their pages and have no margin, found {self.margin}"
+            )
+
     def load(self, examples: Sequence[cases.Example], *, strict: bool = False) -> build.Arrays:
         """Decodes the pages in threads, each once: views are one page if they are one object or share their id.
 

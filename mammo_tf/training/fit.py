@@ -32,13 +32,15 @@ log = logging.getLogger("mammo_tf")
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """What is learned from: `train` and `val` are the pipeline's arrays (`val` may be None)."""
+    """What is learned from: `train` and `val` are the pipeline's arrays (`val` may be None), `watched` what is scored
+    beside validation and seen by no rule."""
 
     pipeline: Any
     normalizer: Any
     train: Any
     val: Any
     seed: int
+    watched: Any = None
 
     def first_batch(self) -> np.ndarray:
         """The first batch of images (B, S, S, C) of the first epoch, as augmented and normalised."""
@@ -105,8 +107,8 @@ def fit(
     Returns:
         The best epoch and the history. Columns of a row: epoch and stage (from 1); loss (weighted by sample, with the
         stage's penalty) and accuracy, running means over the epoch in training mode; learning_rate; val_loss
-        (weighted by sample, without penalty), val_accuracy, val_auc, all NaN without a validation part; seconds
-        (validation included).
+        (weighted by sample, without penalty), val_accuracy, val_auc, all NaN without a validation part; the same as
+        test_... where a part is watched; seconds (all this included).
 
     Raises:
         MammoError: a checkpoint cannot be written, a checkpoint of another training is found, or the loss
@@ -219,11 +221,22 @@ class _Fitting:
         return row
 
     def _validate(self) -> tuple[np.ndarray, dict[str, float]]:
-        val = self.data.val
-        if val is None:
-            return np.zeros((0, self.model.output_shape[-1]), np.float32), dict.fromkeys(scoring.COLUMNS, math.nan)
-        logits = scoring.predict(self.scorer, self.data.pipeline.evaluate(val, self.data.normalizer))
-        return logits, scoring.score(logits, val.labels, val.weights)
+        found = {}
+        if self.data.watched is not None:
+            scores = self._scored(self.data.watched)[1]
+            found = {name.replace("val_", "test_"): value for name, value in scores.items()}
+        if self.data.val is None:
+            nothing = np.zeros((0, self.model.output_shape[-1]), np.float32)
+            return nothing, {**dict.fromkeys(scoring.COLUMNS, math.nan), **found}
+        logits, scores = self._scored(self.data.val)
+        return logits, {**scores, **found}
+
+    def _scored(self, arrays: Any) -> tuple[np.ndarray, dict[str, float]]:
+        """Logits (M, classes) of a part's examples, whose views vote where they have several, and their scores."""
+        logits = scoring.predict(self.scorer, self.data.pipeline.evaluate(arrays, self.data.normalizer))
+        if arrays.groups is not None:
+            logits = np.log(np.maximum(arrays.pooled(scoring.softmax(logits)), scoring.TINY))
+        return logits, scoring.score(logits, arrays.pooled(arrays.labels), arrays.pooled(arrays.weights))
 
     def _choose(self) -> None:
         chosen = schedule.choose(self.plan.select, self.history)

@@ -60,7 +60,8 @@ class Fitted:
         """
         if not len(examples):
             return np.zeros((0, self.classes), np.float32)
-        return scoring.softmax(self.logits(self.load_arrays(examples)))
+        arrays = self.load_arrays(examples)
+        return arrays.pooled(scoring.softmax(self.logits(arrays)))
 
     def four_flips(self, examples: Sequence[cases.Example]) -> np.ndarray:
         """Probabilities (4, N, classes) float32: of the image, its left-right mirror, its up-down mirror, and both.
@@ -73,7 +74,8 @@ class Fitted:
         if not len(examples):
             return np.zeros((len(FLIPS), 0, self.classes), np.float32)
         arrays = self.load_arrays(examples)
-        return np.stack([scoring.softmax(self.logits(arrays.flipped(*flips))) for flips in FLIPS])
+        found = [scoring.softmax(self.logits(arrays.flipped(*flips))) for flips in FLIPS]
+        return np.stack([arrays.pooled(probabilities) for probabilities in found])
 
     @property
     def classes(self) -> int:
@@ -91,8 +93,8 @@ class Fitted:
         for problem in arrays.problems:
             raise cases.DataError(problem.path, problem.reason)
         wanted = tuple(example.id for example in examples)
-        if tuple(arrays.ids) != wanted:
-            raise cases.MammoError(f"prediction: {len(wanted)} examples asked for, {len(arrays.ids)} loaded")
+        if tuple(arrays.units) != wanted:
+            raise cases.MammoError(f"prediction: {len(wanted)} examples asked for, {len(arrays.units)} loaded")
         return arrays
 
     def logits(self, arrays: Any) -> np.ndarray:
@@ -138,7 +140,7 @@ def load_fitted(folder: Path, pipeline: Any, normalizer: Any, chosen: precision.
     """
     path = Path(folder) / MODEL_FILE
     model = _read_model(path)
-    given = (*pipeline.shape, pipeline.channels)
+    given = (*pipeline.shape, pipeline.depth)
     if any(size not in (None, found) for size, found in zip(model.input_shape[1:], given, strict=True)):
         raise cases.DataError(path, f"takes images {model.input_shape[1:]}, the pipeline gives {given}")
     if chosen is not None:

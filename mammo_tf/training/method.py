@@ -90,7 +90,8 @@ class KerasMethod:
         for part, loaded in arrays.items():
             needed = self.classes if part == "training" else 2
             parts.check_labels(part, loaded.labels, self.classes, needed)
-        return self._train(arrays["training"], arrays.get("validation"), ctx, chosen)
+        watched = self.pipeline.load(ctx.watch, strict=ctx.strict) if ctx.watch else None
+        return self._train(arrays["training"], arrays.get("validation"), watched, ctx, chosen)
 
     def build(self, ctx: cases.Context, chosen: precision.Precision) -> keras.Model:
         """The untrained model, with the weights that it starts from where the method has any.
@@ -100,7 +101,7 @@ class KerasMethod:
         """
         pipeline = self.pipeline
         with precision.policy(chosen):
-            image = keras.Input((*pipeline.shape, pipeline.channels), name="image")
+            image = keras.Input((*pipeline.shape, pipeline.depth), name="image")
             model = keras.Model(image, self.net(image, seed=ctx.seed), name="net")
         if model.output_shape != (None, self.classes):
             raise cases.MammoError(
@@ -125,7 +126,7 @@ class KerasMethod:
         if self.pretrained and not Path(ctx.weights).is_file():
             raise cases.DataError(ctx.weights, "no such file of pre-trained weights")
 
-    def _train(self, train: Any, val: Any, ctx: cases.Context, chosen: precision.Precision) -> Fitted:
+    def _train(self, train: Any, val: Any, watched: Any, ctx: cases.Context, chosen: precision.Precision) -> Fitted:
         normalizer = self.pipeline.normalize(train.images)
         model = self.build(ctx, chosen)
         identity = self._identity(train, val, ctx, chosen)
@@ -134,7 +135,7 @@ class KerasMethod:
         plan = fitting.Plan(self.stages, self.select, Path(ctx.folder), identity, ctx.resume)
         factors = parts.class_factors(train, self.class_weight, self.classes)
         weighted = dataclasses.replace(train, weights=train.weights * factors)
-        data = fitting.Data(self.pipeline, normalizer, weighted, val, ctx.seed)
+        data = fitting.Data(self.pipeline, normalizer, weighted, val, ctx.seed, watched)
         outcome = fitting.fit(model, data, plan, [self._tensorboard(data, ctx, chosen)])
         with precision.policy(chosen):
             bare = keras.Model(model.input, model.output, name=model.name)  # leaves the optimizer behind
@@ -186,7 +187,7 @@ class KerasMethod:
         }
         return tensorboard.TensorBoard(
             folder=Path(ctx.folder) / "tensorboard",
-            labels=data.val.labels if data.val else np.zeros(0),
+            labels=data.val.pooled(data.val.labels) if data.val else np.zeros(0),
             batch=data.first_batch,
             hparams=hparams,
             draw=ctx.draw,
@@ -211,7 +212,7 @@ def time_step(method: KerasMethod, seed: int, repeats: int = 2) -> float:
     model = dataclasses.replace(method, pretrained=None, start=None).build(context, precision.resolve("auto"))
     fitting.compile_model(model, method.stages[0].optimizer())
     rng = np.random.default_rng(seed)
-    x = rng.standard_normal((pipeline.batch, *pipeline.shape, pipeline.channels), np.float32)
+    x = rng.standard_normal((pipeline.batch, *pipeline.shape, pipeline.depth), np.float32)
     y = rng.integers(0, method.classes, pipeline.batch)
     model.train_on_batch(x, y)
     started = time.perf_counter()

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from mammo_tf.training import precision
 
+TINY = np.finfo(np.float32).tiny  # so that a probability of 0 has a logarithm
 COLUMNS = ("val_loss", "val_accuracy", "val_auc")
 
 

@@ -74,6 +74,7 @@ def _experiment_parser(module: types.ModuleType) -> argparse.ArgumentParser:
     add("--budget", choices=list(module.BUDGETS), default="demo")
     add("--set", action="append", metavar="FIELD=VALUE", default=[], help="change a number of the budget")
     add("--seed", type=_natural, default=0)
+    add("--members", metavar="A:B", help="train these members of an ensemble alone, to share them out")
     add("--seeds", type=commands_data.positive, default=1, metavar="K", help="repeat with K seeds, from --seed on")
     add("--weights", metavar="imagenet|phantom|FILE", help="pre-trained weights (phantom: a stand-in)")
     add("--intensity", choices=commands_data.INTENSITIES, default="raw", help="how DICOM values become gray values")
@@ -103,6 +104,7 @@ def _experiment(module: types.ModuleType, options: argparse.Namespace) -> None:
         print(json.dumps(facts, indent=1) if options.json else shown)
         return
     settings = _settings(module, options)
+    runs = members(runs, settings.budget, options.members) if options.members else runs
     found = planning.execute_all(runs, settings, options.seeds)
     planning.show(module, found, as_json=options.json)
 
@@ -128,6 +130,22 @@ def choose(module: types.ModuleType, options: argparse.Namespace) -> list[Any]:
         and options.protocol in ("both", run.protocol.name)
         and (run.dataset is None or options.dataset in (None, run.dataset.NAME))
     ]
+
+
+def members(runs: Sequence[Any], budget: Any, text: str) -> list[Any]:
+    """Instead of the runs some of those that they need, which `--members A:B` counts: the members of an ensemble.
+
+    Raises:
+        cases.MammoError: none of the runs needs others, or A:B names none of them.
+    """
+    from mammo_tf import ensembles
+
+    needed = [run.needed(budget) for run in runs]
+    if not any(needed):
+        names = ", ".join(dict.fromkeys(run.name for run in runs))
+        raise cases.MammoError(f"--members {text}: {names} averages no other nets; name an ensemble by --only")
+    chosen = [one for needs in needed if needs for one in ensembles.part(needs, text)]
+    return list({(one.name, one.protocol.name): one for one in chosen}.values())
 
 
 def _settings(module: types.ModuleType, options: argparse.Namespace) -> Any:

@@ -26,7 +26,7 @@ def losses(runs: Mapping[str, figures.History], *, title: str = "", note: str = 
     """Training (dashed) and validation loss (solid) over the epochs, one colour a net (Figure 2).
 
     Args:
-        runs: name -> one row an epoch with epoch, loss, val_loss.
+        runs: name -> one row an epoch with epoch, loss, val_loss; test_loss (dotted) where the test part was watched.
     """
     figure = figures._figure(6.4, 4.4, title or "Loss", note)
     if not runs:
@@ -37,6 +37,8 @@ def losses(runs: Mapping[str, figures.History], *, title: str = "", note: str = 
         style = {"color": figures._colour(i), "marker": "o" if len(epochs) < 4 else None, "markersize": 4}
         axes.plot(epochs, figures._column(history, "loss"), linestyle="--", label=f"{name}, training", **style)
         axes.plot(epochs, figures._column(history, "val_loss"), label=f"{name}, validation", **style)
+        if all("test_loss" in row for row in history):
+            axes.plot(epochs, figures._column(history, "test_loss"), linestyle=":", label=f"{name}, test", **style)
     figures._tidy(axes, "epoch", "loss")
     axes.legend(frameon=False, fontsize=9)
     return figure
@@ -106,3 +108,27 @@ def _bars(axes: Axes, points: Sequence[tuple[int, intervals.Estimate]], shift: f
     for at, (_, e) in zip(x, points, strict=True):
         if math.isfinite(e.low) and math.isfinite(e.high):
             axes.vlines(at, e.low, e.high, color=colour, linewidth=1.2, alpha=0.8)
+
+
+def ensemble(
+    rows: Sequence[tuple[int, Mapping[str, intervals.Estimate]]], *, title: str = "", note: str = ""
+) -> Figure:
+    """Each metric against the number of members, with its 95 % band: a panel a metric.
+
+    Args:
+        rows: (members, metric -> estimate), ascending.
+    """
+    figure = figures._figure(10.2, 3.9, title or "What the number of members is worth", note)
+    if not rows:
+        return figures._nothing(figure)
+    names = list(rows[0][1])
+    x = [count for count, _ in rows]
+    for i, (axes, name) in enumerate(zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True)):
+        found = [estimates[name] for _, estimates in rows]
+        colour = figures._colour(i)
+        axes.fill_between(x, [e.low for e in found], [e.high for e in found], color=colour, alpha=0.18, linewidth=0)
+        axes.plot(x, [e.value for e in found], color=colour, marker="o", markersize=4)
+        figures._tidy(axes, "members", name.replace("_", "-").replace("auc", "AUC"))
+        if max(x) > 20:
+            axes.set_xscale("log")
+    return figure

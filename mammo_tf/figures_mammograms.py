@@ -133,6 +133,32 @@ def patches_on_view(
     return figure
 
 
+def seeds(
+    whole: Sequence[tuple[str, np.ndarray, tuple[int, int, int]]],
+    crops: Sequence[np.ndarray],
+    *,
+    title: str = "",
+    note: str = "",
+) -> Figure:
+    """Mammograms with a red square, and beside each what lies in it (Yi et al. 2017, figure 1).
+
+    Args:
+        whole: a title, the image (H, W) and the square (top, left, side) in its pixels, of each view.
+        crops: what the square shows, (side, side).
+    """
+    figure = figures._figure(4.4 * max(len(whole), 1), 4.0, title or "Seeds", note)
+    if not whole:
+        return figures._nothing(figure)
+    grid = figure.subplots(1, 2 * len(whole), squeeze=False, width_ratios=[1.2, 1] * len(whole))[0]
+    for i, ((name, image, (top, left, side)), crop) in enumerate(zip(whole, crops, strict=True)):
+        _mammogram(grid[2 * i], image, name)
+        square = {"fill": False, "edgecolor": "red", "linewidth": 1.4}
+        grid[2 * i].add_patch(patches.Rectangle((left - 0.5, top - 0.5), side, side, **square))
+        _mammogram(grid[2 * i + 1], crop, "crop")
+        grid[2 * i + 1].add_patch(patches.Rectangle((-0.5, -0.5), side, side, **square))
+    return figure
+
+
 def gray_values(images: Sequence[np.ndarray], bins: int = 64, above: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """The histogram of the gray values of each image.
 

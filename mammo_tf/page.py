@@ -50,6 +50,7 @@ def write(path: pathlib.Path, experiments: Mapping[str, Any], found: Sequence[re
             together = getattr(experiments[key], "TOGETHER", {})
             body += itertools.chain.from_iterable(_section(section, together) for section in sections)
             body += _figures(experiments[key], found)
+            body += _gallery(experiments[key], found)
     path.write_text(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
         f'content="width=device-width"><title>mammo_tf</title><style>{STYLE}</style></head>'
@@ -65,6 +66,20 @@ def _figures(experiment: Any, found: Sequence[records.Record]) -> Iterable[str]:
             if (figure := draw(group)) is not None:
                 named = html.escape(f"{title}; {group[0].dataset_kind}, {group[0].budget}, {group[0].protocol}")
                 yield f'<h3>{named}</h3><div class="one">{_image(figures.to_png(figure), title)}</div>'
+
+
+def _gallery(experiment: Any, found: Sequence[records.Record]) -> Iterable[str]:
+    """The pictures that a paper file names in `GALLERY` (file -> caption), of every run that has drawn them."""
+    pictures = []
+    for record in (r for r in found if r.paper == experiment.KEY and r.folder):
+        for name, caption in getattr(experiment, "GALLERY", {}).items():
+            path = pathlib.Path(record.folder) / name
+            if path.is_file():
+                said = html.escape(f"{caption} ({record.run}, {record.protocol}, {record.dataset_kind})")
+                image = _image(path.read_bytes(), caption, path.suffix[1:])
+                pictures.append(f'<figure class="double">{image}<figcaption>{said}</figcaption></figure>')
+    if pictures:
+        yield f'<h2>Gallery</h2><div class="figures">{"".join(pictures)}</div>'
 
 
 def _section(section: report.Section, together: Mapping[str, Sequence[str]]) -> Iterable[str]:
@@ -133,5 +148,5 @@ def _span(path: pathlib.Path) -> str:
     return "" if path.name in ("roc.png", "confusion.png") else ' class="double"'
 
 
-def _image(png: bytes, alt: str) -> str:
-    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+def _image(data: bytes, alt: str, kind: str = "png") -> str:
+    return f'<img alt="{html.escape(alt)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'

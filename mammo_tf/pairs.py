@@ -192,3 +192,14 @@ def claims_table(group: Sequence[records.Record]) -> Table | None:
     columns = ["run", "protocol", "seed", "epochs to 95 % of the best"]
     columns += ["saliency in the rim band", "a uniform map", "gain over uniform"] if saliency else []
     return Table("Other claims, measured", columns, rows) if rows else None
+
+
+def named_claims_table(experiment: Any, group: Sequence[records.Record]) -> Table | None:
+    """The claims that a paper file words in `CLAIMS` (record's name -> (claim, what counts for it)), as measured."""
+    rows = []
+    for name, (claim, expected) in getattr(experiment, "CLAIMS", {}).items():
+        for r in group:
+            if found := r.claims.get(name):
+                rows.append([claim, expected, r.run, r.protocol, number(r.seed), with_interval(found), str(found.n)])
+    columns = ["claim", "would be", "run", "protocol", "seed", "measured", "n"]
+    return Table("Claims of the paper, measured", columns, rows) if rows else None

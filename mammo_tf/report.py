@@ -202,8 +202,8 @@ def _measured(r: records.Record, name: str) -> Any:
     Sensitivity and specificity are those at the threshold that validation chose. An average over flips has them in
     its own AUC, other nets in a claim.
     """
-    if name in ("accuracy", "precision", "recall", "f1", "auc"):
-        return r.metrics.get(name)
+    if name in ("accuracy", "precision", "recall", "f1", "auc", "loss"):
+        return r.metrics.get("log_loss" if name == "loss" else name)
     if name == "auc_four_flips":
         return r.claims.get(name) or r.metrics.get("auc")
     return r.tuned.get({"sensitivity": "recall", "specificity": "specificity"}.get(name, ""))
@@ -223,7 +223,7 @@ def sections(experiment: Any, found: Iterable[records.Record]) -> list[Section]:
         group = list(same)
         shown = [measured_table(group), pairs.comparisons_table(experiment, group), pairs.classes_table(group)]
         shown += [pairs.parts_table(group), gap_table(group), pairs.operating_table(group), pairs.claims_table(group)]
-        shown.append(difference_table(experiment, group))
+        shown += [pairs.named_claims_table(experiment, group), difference_table(experiment, group)]
         kind_text = "phantom in the layout of" if kind == "phantom" else "real"
         title = f"{experiment.KEY}: {kind_text} {dataset}, budget {budget}"
         out.append(Section(title, [table for table in shown if table], group, _is_set(experiment, group)))

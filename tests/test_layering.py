@@ -23,6 +23,8 @@ ALLOWED = {
     "figures": BASE | {"evaluation"},
     "figures_comparisons": {"evaluation", "figures"},
     "figures_mammograms": {"cases", "figures"},
+    "figures_dreams": {"cases", "figures"},
+    "figures_bands": {"cases", "figures"},
     "records": BASE | {"evaluation"},
     "audit": BASE | PARTS | {"records"},
     "artifacts": BASE | PARTS | {"records", "figures"},
@@ -31,6 +33,9 @@ ALLOWED = {
     "machine": set(),
     "rows": BASE | PARTS | {"records"},
     "reuse": BASE | PARTS | {"artifacts"},
+    "ensembles": BASE | PARTS | {"figures", "figures_comparisons"},
+    "dreaming": BASE | PARTS | {"artifacts", "figures", "figures_dreams"},
+    "lesions_shown": BASE | PARTS | {"artifacts", "figures", "figures_bands", "figures_mammograms"},
     "explaining": BASE | PARTS | {"artifacts", "figures", "figures_mammograms", "records", "reuse"},
     "run": BASE | PARTS | {"records", "artifacts", "audit", "measure", "intake", "machine", "rows"},
     "tables": {"evaluation"},
@@ -54,7 +59,7 @@ ALLOWED = {
     | PARTS
     | {"commands_data", "tables", "readme", "records", "report", "page", "artifacts", "explaining", "export"},
     "commands_data": BASE | PARTS | {"checking", "checking_text", "doctor", "figures", "preparing", "records"},
-    "cli": BASE | PARTS | {"commands", "commands_data", "run", "planning"},
+    "cli": BASE | PARTS | {"commands", "commands_data", "ensembles", "run", "planning"},
 }
 HEAVY = {
     "tensorflow": (
@@ -68,8 +73,24 @@ HEAVY = {
         "datasets/tfds.py",
         "datasets/tfds_stream.py",
     ),
-    "keras": ("pipeline/", "training/", "explain/", "models/", "explaining.py", "export.py", "doctor.py", "reuse.py"),
-    "matplotlib": ("figures.py", "figures_comparisons.py", "figures_mammograms.py"),
+    "keras": (
+        "pipeline/",
+        "training/",
+        "explain/",
+        "models/",
+        "explaining.py",
+        "export.py",
+        "doctor.py",
+        "lesions_shown.py",
+        "reuse.py",
+    ),
+    "matplotlib": (
+        "figures.py",
+        "figures_bands.py",
+        "figures_comparisons.py",
+        "figures_dreams.py",
+        "figures_mammograms.py",
+    ),
     "torch": ("models/weights.py",),
 }
 

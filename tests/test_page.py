@@ -90,3 +90,13 @@ def test_an_estimate_without_bounds_is_shown_as_such(tmp_path):
     }
     text = written(tmp_path, experiment(), [samples.record(paper="toy", run="net0", metrics=metrics)])
     assert "<td>1.000* [n/a, n/a]</td>" in text
+
+
+def test_the_gallery_shows_the_pictures_that_a_paper_names(tmp_path):
+    (tmp_path / "dream.gif").write_bytes(b"GIF89a")
+    record = dataclasses.replace(samples.record(), folder=str(tmp_path))
+    paper = types.SimpleNamespace(KEY="ao2020", GALLERY={"dream.gif": "a dream", "missing.png": "nothing"})
+    shown = "".join(page._gallery(paper, [record]))
+    assert shown.count("<figure") == 1 and "data:image/gif;base64," in shown
+    assert "a dream (baseline_cnn, honest, phantom)" in shown
+    assert not "".join(page._gallery(types.SimpleNamespace(KEY="ao2020"), [record]))

@@ -189,3 +189,12 @@ def test_runs_of_two_classes_with_a_part_of_their_own_for_the_threshold_have_an_
     assert [row[:5] for row in table.rows] == [["honest", "honest", "0", "youden", "0.400"]]
     assert len(table.rows[0]) == len(table.columns)
     assert pairs.operating_table([leaky, several]) is None
+
+
+def test_claims_that_a_paper_words_are_shown_with_what_would_count():
+    record = samples.record(claims={"dream_opposition": samples.estimate(-0.75)})
+    paper = types.SimpleNamespace(CLAIMS={"dream_opposition": ("opposite", "near -1"), "none": ("no such", "")})
+    table = pairs.named_claims_table(paper, [record])
+    (row,) = table.rows
+    assert row == ["opposite", "near -1", "baseline_cnn", "honest", "0", "-0.750 [-0.800, -0.700]", "40"]
+    assert pairs.named_claims_table(types.SimpleNamespace(), [record]) is None

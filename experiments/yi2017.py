@@ -70,7 +70,7 @@ class Budget(run.Budget):
 BUDGETS = {
     "smoke": Budget(
         "smoke",
-        phantom.PhantomSpec(patients=60, height=256, width=192, spacing_mm=0.8),
+        phantom.PhantomSpec(patients=60, height=256, width=192, spacing_mm=0.8, mass_fraction=1.0),
         draws=200,
         side=80,
         margin=6,
@@ -83,17 +83,20 @@ BUDGETS = {
     ),
     "demo": Budget(
         "demo",
-        phantom.PhantomSpec(patients=1200),
-        side=96,
-        margin=7,
-        batch=32,
+        phantom.PhantomSpec(patients=1200, mass_fraction=1.0),
+        side=80,
+        margin=6,
+        batch=16,
         epochs=24,
         width=0.25,
         members=8,
+        rate=5e-4,
         settle=4,
         texture_side=160,
     ),
-    "paper": Budget("paper", phantom.PhantomSpec(patients=1200, height=4096, width=3072, spacing_mm=0.06)),
+    "paper": Budget(
+        "paper", phantom.PhantomSpec(patients=1200, height=4096, width=3072, spacing_mm=0.06, mass_fraction=1.0)
+    ),
 }
 
 AS_PUBLISHED = run.Rules(
@@ -117,14 +120,15 @@ def pathology(dataset: str) -> labels.LabelPolicy:
     return labels.mias_severity if dataset == "mini_mias" else labels.pathology
 
 
-# mini-MIAS has one view of a breast, and lesions of more kinds.
+# "Tumors", and methods that need the margin of a mass: masses. mini-MIAS has few, so all of its lesions are taken.
+MASSES = ("mass",)
 KINDS = {"mini_mias": ("mass", "calcification", "distortion", "asymmetry")}
 
 
 def crops(dataset: cases.Dataset, budget: Any, *, views: Callable[..., Any]) -> run.Selection:
     """A breast's lesion as its views show it, 750 x 750 pixels of DDSM round the centroid of the outline."""
     views = breasts.single if dataset.name == "mini_mias" else views
-    kinds = KINDS.get(dataset.name, ("mass", "calcification"))
+    kinds = KINDS.get(dataset.name, MASSES)
     return breasts.breasts(dataset, pathology(dataset.name), kinds=kinds, views=views)
 
 

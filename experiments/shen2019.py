@@ -770,7 +770,6 @@ FRONT = (
     "patch_vgg16_s10",
     "resnet_v256-128x1",
     "vgg_v256-128x1",
-    "resnet_v256-128x1_scratch",
     "ensemble",
     "inbreast_vgg_vgg_0",
     "inbreast_vgg_vgg_72",

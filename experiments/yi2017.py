@@ -369,7 +369,6 @@ FRONT = (
     "googlenet_multimodal_aug",
     "googlenet_parallel_noaug",
     "googlenet_parallel_aug",
-    "googlenet_parallel_aug_nodog",
     "googlenet_ensemble100",
     "sahiner",
     "huo",

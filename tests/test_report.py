@@ -144,3 +144,15 @@ def test_copies_of_a_record_count_once_and_rivals_are_refused():
     assert section.tables[0].rows[0][-1] == "one seed"
     with pytest.raises(cases.MammoError, match="two records of this row"):
         report.sections(an_experiment(), [record, dataclasses.replace(record, hash="ffff0000")])
+
+
+def test_the_set_of_a_budget_is_known_though_its_rows_name_no_dataset():
+    paper = an_experiment()
+    for row in paper.RUNS:
+        row.dataset = None
+    paper.DATASETS = (types.SimpleNamespace(NAME=samples.record().dataset),)
+    paper.SETS = {"demo": ("baseline_cnn",)}
+    (whole,) = report.sections(paper, two_protocols())
+    assert whole.whole and "--only" not in report.command(whole)
+    paper.DATASETS = (types.SimpleNamespace(NAME="another"),)
+    assert not report.sections(paper, two_protocols())[0].whole

@@ -233,8 +233,8 @@ def sections(experiment: Any, found: Iterable[records.Record]) -> list[Section]:
 def _is_set(experiment: Any, group: Sequence[records.Record]) -> bool:
     """Whether the rows are those that the budget runs on this dataset where none is named."""
     names = getattr(experiment, "SETS", {}).get(group[0].budget, ())
-    usual = experiment.DATASETS[0]  # of rows that name none of their own
-    here = {r.name for r in experiment.RUNS if r.name in names and group[0].dataset == (r.dataset or usual).NAME}
+    mine = [run for run in experiment.RUNS if run.name in names]
+    here = {run.name for run in mine if group[0].dataset == (run.dataset or experiment.DATASETS[0]).NAME}
     return bool(here) and {r.run for r in group} == here
 
 

@@ -8,6 +8,7 @@ and then renamed in one step, so that a half-made entry is never seen; of two pr
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import errno
 import os
@@ -15,10 +16,12 @@ import pathlib
 import re
 import secrets
 import shutil
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
+import numpy as np
 import platformdirs
 
 from mammo_tf import cases, describe
@@ -26,6 +29,9 @@ from mammo_tf import cases, describe
 VARIABLE = "MAMMO_TF_CACHE"
 STALE_HOURS = 24.0
 _TEMPORARY = ".making-"
+MEMORY_BYTES = 256 * 2**20
+_MEMORY: collections.OrderedDict[Hashable, np.ndarray] = collections.OrderedDict()
+_LOCK = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,3 +159,25 @@ def clear(key: str | None = None) -> None:
             shutil.rmtree(doomed)
         except OSError as error:
             raise _unwritable(root, error) from None
+
+
+def remembered(key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """The array that `make` gives for a key, made once and kept in memory, read-only.
+
+    The arrays of a process take at most MEMORY_BYTES; those unused for longest go first, and one that is larger alone
+    is not kept. What `make` raises is passed on, and nothing is kept.
+    """
+    with _LOCK:
+        if key in _MEMORY:
+            _MEMORY.move_to_end(key)
+            return _MEMORY[key]
+    array = np.asarray(make())
+    array.setflags(write=False)
+    if array.nbytes > MEMORY_BYTES:
+        return array
+    with _LOCK:
+        _MEMORY[key] = array
+        taken = sum(kept.nbytes for kept in _MEMORY.values())
+        while taken > MEMORY_BYTES:
+            taken -= _MEMORY.popitem(last=False)[1].nbytes
+    return array

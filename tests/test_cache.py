@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import os
 import pathlib
 import subprocess
@@ -6,6 +7,7 @@ import sys
 import textwrap
 import time
 
+import numpy as np
 import pytest
 
 from mammo_tf import cache, cases
@@ -120,3 +122,28 @@ def test_key_depends_on_content_alone():
     assert len({cache.key(part) for part in ("1", 1, Spec(1), Spec(2), b"1", cases.Side.LEFT)}) == 6
     with pytest.raises(TypeError, match="no stable description"):
         cache.key(object())
+
+
+def test_arrays_are_made_once_and_the_longest_unused_go_first(monkeypatch):
+    monkeypatch.setattr(cache, "_MEMORY", type(cache._MEMORY)())
+    monkeypatch.setattr(cache, "MEMORY_BYTES", 20)
+    made = []
+
+    def make(name, size=8):
+        made.append(name)
+        return np.zeros(size, np.uint8)
+
+    def get(name, size=8):
+        return cache.remembered(name, functools.partial(make, name, size))
+
+    assert get("a") is get("a") and not get("a").flags.writeable
+    get("b")
+    get("a")
+    get("c")  # 24 bytes: b was unused for longest
+    assert [get(name) is not None for name in ("a", "c", "b")] and made == ["a", "b", "c", "b"]
+    get("large", 21)
+    get("large", 21)
+    assert made[-2:] == ["large", "large"]
+    with pytest.raises(ZeroDivisionError):
+        cache.remembered("fault", lambda: 1 // 0)
+    assert "fault" not in cache._MEMORY

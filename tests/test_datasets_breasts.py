@@ -1,5 +1,6 @@
 """Two-view examples: which breasts, which lesion of each view, where the crop lies, what is left out."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -147,3 +148,19 @@ def test_parts_are_kept_where_the_lesions_agree():
     assert made(*both)[0][0].part == "test"
     mixed = (both[0], view("b", LEFT, MLO, lesion("l2", disc(20, 20), part="train")))
     assert made(*mixed)[0][0].part is None
+
+
+def test_a_film_is_decoded_once_for_its_crop_whatever_asks_for_it():
+    decoded = []
+
+    def counting():
+        decoded.append(1)
+        return pixels()
+
+    film = cases.View("counted", "p1", LEFT, CC, counting, 65535, lesions=(lesion("l", disc(30, 50)),))
+    first, again = (made(film, views=breasts.single)[0][0].views[0] for _ in range(2))
+    np.testing.assert_array_equal(first.pixels(), again.pixels())
+    assert len(decoded) == 1 and first.shape == (20, 20)
+    other = dataclasses.replace(dataset(film), fingerprint="another")
+    breasts.breasts(other, labels.pathology, side=20, views=breasts.single)[0][0].views[0].pixels()
+    assert len(decoded) == 2

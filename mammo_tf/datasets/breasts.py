@@ -16,7 +16,7 @@ from concurrent import futures
 
 import numpy as np
 
-from mammo_tf import cases, labels, regions
+from mammo_tf import cache, cases, labels, regions
 
 ALGORITHM_VERSION = 1
 CROP_PIXELS = 750  # section 2.1
@@ -24,6 +24,20 @@ PIXEL_MM = 0.045  # of DDSM: 0.042 to 0.050, by the digitizer
 READERS = 4
 
 Views = tuple[cases.View, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class KeptWindow(regions.WindowLoader):
+    """A window that is cut once a process: a film is decoded whole for it, and the rows of a paper share their crops.
+
+    `source` tells the film from all others: the dataset's fingerprint and the view's id.
+    """
+
+    source: tuple[str, str] = ("", "")
+
+    def __call__(self) -> np.ndarray:
+        key = (*self.source, self.top, self.left, self.height, self.width)
+        return cache.remembered(key, super().__call__)
 
 
 def drop(found: Views) -> Views:
@@ -88,7 +102,7 @@ def breasts(
             groups.setdefault(_breast(one.view), []).append(one)
     examples = []
     for (patient, name), seen in groups.items():
-        shown = tuple(_crop(one, side, pixel_mm) for one in _of_views(seen))
+        shown = tuple(_crop(one, side, pixel_mm, dataset.fingerprint) for one in _of_views(seen))
         kept = views(shown)
         if not kept:
             reason = f"breast {name} of {patient}: its lesion is marked in {shown[0].projection} only"
@@ -161,12 +175,14 @@ def _of_views(seen: Iterable[_Seen]) -> list[_Seen]:
     return sorted(found.values(), key=lambda one: order.get(one.view.projection, 0))
 
 
-def _crop(one: _Seen, side: int, pixel_mm: float) -> cases.View:
+def _crop(one: _Seen, side: int, pixel_mm: float, fingerprint: str) -> cases.View:
     """The square round the seed, with this lesion alone."""
     pixels = round(side * pixel_mm / one.view.spacing_mm) if one.view.spacing_mm else side
     top, left = (math.ceil(centre - pixels / 2) for centre in one.seed)  # halves go up and left, all alike
     alone = dataclasses.replace(one.view, lesions=(one.lesion,))
-    return alone.window(top, left, pixels, pixels, id=f"{one.view.id}/{one.lesion.id}")
+    crop = alone.window(top, left, pixels, pixels, id=f"{one.view.id}/{one.lesion.id}")
+    fields = {field.name: getattr(crop.load, field.name) for field in dataclasses.fields(crop.load)}
+    return dataclasses.replace(crop, load=KeptWindow(**fields, source=(fingerprint, one.view.id)))
 
 
 def _example(patient: str, name: str, seen: Sequence[_Seen], kept: Views) -> cases.Example:

@@ -27,7 +27,7 @@ class Format:
     NAME: str = "samples"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made(tmp_path_factory):
     return prepared.make(plan(tmp_path_factory.mktemp("data")))
 

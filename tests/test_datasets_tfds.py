@@ -16,14 +16,14 @@ from tests import prepared_samples as samples
 plan = samples.plan
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     prepared.make(plan(folder))
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def records(folder):
     found = tensorflow_datasets.load("samples:1.0.0", data_dir=str(folder), split="all", download=False)
     return {record["id"].decode(): record for record in found.as_numpy_iterator()}

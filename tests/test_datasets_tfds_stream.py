@@ -15,7 +15,7 @@ from tests import prepared_samples as samples
 COUNT = 40
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made(tmp_path_factory):
     views = [samples.view(i) for i in range(COUNT)]
     options = prepared.Options(out=tmp_path_factory.mktemp("data"), per_shard=8)

@@ -22,7 +22,7 @@ NAMES = list(dict.fromkeys(row.name for row in PAPER.RUNS))
 PROTOCOLS = ("as_published", "honest")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def out(tmp_path_factory):
     """One folder for all rows, so that each need is trained once."""
     return tmp_path_factory.mktemp("yi2017")
@@ -95,45 +95,27 @@ def test_the_parts_are_those_of_section_2_5():
     assert honest == {(0.7, 0.1, 0.2)}  # one test part for nets and baselines
 
 
-@pytest.fixture(scope="module")
-def net(out):
-    """The parallel GoogLeNet, under the protocol that watches its test part."""
-    return smoke("googlenet_parallel_aug", "as_published", out)
+@pytest.fixture(scope="session")
+def small(out):
+    """The quickest parallel net, under the protocol that watches its test part."""
+    return smoke("alexnet_parallel_noaug", "as_published", out)
 
 
-def test_a_parallel_net_votes_dreams_and_is_watched(net):
-    expected = {
-        "model.keras",
-        "curves.png",
-        "seeds.png",
-        "responses.png",
-        "dreams.png",
-        "dreams.npz",
-        "saliency_1.png",
-    }
-    assert expected | {"dream_malignant.gif", "dream_benign.gif", "dream_malignant.png"} <= files(net)
-    folder = pathlib.Path(net.folder)
-    assert {"dream.gif", "dream.mp4"} <= {path.name for path in (folder / "dream_benign").iterdir()}
+def test_a_parallel_net_votes_and_is_watched(small):
+    folder = pathlib.Path(small.folder)
     with (folder / "history.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert {"test_loss", "test_accuracy", "test_auc"} <= set(row)
-    assert net.test_reads == 2  # after the one epoch, and for the table
-    assert {name for name in PAPER.CLAIMS if name.startswith("dream")} <= set(net.claims)
-    assert net.claims["dream_opposition"].n == PAPER.BUDGETS["smoke"].dreams.lesions
-    with np.load(folder / dreaming.FILE) as stored:
-        assert stored["start"].shape == stored["malignant_image"].shape == (4, 80, 80)
-        assert sorted(stored["labels"].tolist()) == [0, 0, 1, 1] and stored["masks"].any(axis=(1, 2)).all()
+    assert small.test_reads == 2  # after the one epoch, and for the table
+    assert {"model.keras", "curves.png", "saliency_1.png"} <= files(small)
     contract = json.loads((folder / "preprocessing.json").read_text())
     assert (contract["margin"], contract["views"]) == (6, "parallel")
-
-
-def test_a_net_read_back_votes_as_it_did(net):
-    fitted = reuse.load(pathlib.Path(net.folder))
+    fitted = reuse.load(folder)
     assert isinstance(fitted.pipeline, views.ParallelPipeline) and fitted.pipeline.margin == 6
 
 
-def test_a_parallel_net_is_exported_with_its_crop(net, tmp_path):
-    export.export(net, tmp_path / "export")  # compares raw and prepared input
+def test_a_parallel_net_is_exported_with_its_crop(small, tmp_path):
+    export.export(small, tmp_path / "export")  # compares raw and prepared input
     told = json.loads((tmp_path / "export" / export.METADATA).read_text())
     assert told["input"]["resize"].startswith("to 92 x 92") and "central 80 x 80" in told["input"]["resize"]
 
@@ -145,19 +127,29 @@ def test_a_multi_modal_net_takes_pairs(out, tmp_path):
     assert "(B, H, W, 2)" in json.loads((tmp_path / "export" / export.METADATA).read_text())["input"]["serve"]
 
 
-def test_members_are_shared_out_and_averaged(net, out):
+@pytest.mark.slow
+def test_googlenet_dreams_and_shows_what_it_sees(out):
+    net = smoke("googlenet_parallel_aug", "as_published", out)
+    assert {"seeds.png", "responses.png", "dreams.png", "dreams.npz", "dream_malignant.png"} <= files(net)
+    assert {"dream_malignant.gif", "dream_benign.gif"} <= files(net)
+    folder = pathlib.Path(net.folder)
+    assert {"dream.gif", "dream.mp4"} <= {path.name for path in (folder / "dream_benign").iterdir()}
+    assert {name for name in PAPER.CLAIMS if name.startswith("dream")} <= set(net.claims)
+    assert net.claims["dream_opposition"].n == PAPER.BUDGETS["smoke"].dreams.lesions
+    with np.load(folder / dreaming.FILE) as stored:
+        assert stored["start"].shape == stored["malignant_image"].shape == (4, 80, 80)
+        assert sorted(stored["labels"].tolist()) == [0, 0, 1, 1] and stored["masks"].any(axis=(1, 2)).all()
+
+
+@pytest.mark.slow
+def test_members_are_shared_out_and_averaged(out):
+    net = smoke("googlenet_parallel_aug", "as_published", out)
     command(out, "--only", "googlenet_ensemble100", "--protocol", "as_published", "--members", "1:2")
     found = {record.run: record for record in records.load(out / "yi2017") if record.protocol == "as_published"}
-    assert "googlenet_member001" in found and "googlenet_ensemble100" not in found
+    member = found["googlenet_member001"]
     ensemble = smoke("googlenet_ensemble100", "as_published", out)
-    assert ensemble.needs == {
-        "googlenet_parallel_aug": net.hash,
-        "googlenet_member001": found["googlenet_member001"].hash,
-    }
-    each = [
-        artifacts.read_predictions(pathlib.Path(r.folder) / "predictions.csv")
-        for r in (net, found["googlenet_member001"])
-    ]
+    assert ensemble.needs == {"googlenet_parallel_aug": net.hash, "googlenet_member001": member.hash}
+    each = [artifacts.read_predictions(pathlib.Path(r.folder) / "predictions.csv") for r in (net, member)]
     together = artifacts.read_predictions(pathlib.Path(ensemble.folder) / "predictions.csv")
     assert each[0].ids == together.ids and not np.allclose(each[0].scores, each[1].scores)
     np.testing.assert_allclose(together.scores, (each[0].scores + each[1].scores) / 2, atol=2e-3)

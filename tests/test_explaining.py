@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 TEST = tiny_nets.images(8, seed=1, prefix="t", gap=20000)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     """Of a whole-image net that started from a patch net."""
     root = tmp_path_factory.mktemp("runs")

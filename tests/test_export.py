@@ -42,7 +42,7 @@ print(model.metadata.numpy().decode())
 """
 
 
-@pytest.fixture(scope="module", params=["float32", "mixed_bfloat16"])
+@pytest.fixture(scope="session", params=["float32", "mixed_bfloat16"])
 def run_folder(request, tmp_path_factory):
     """A run's folder with an untrained ResNet-18 whose moving statistics are not the initial ones."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -61,7 +61,7 @@ def run_folder(request, tmp_path_factory):
     return folder, model
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def reloaded(run_folder, tmp_path_factory):
     """(answers of the other process, answers expected, its printed lines)."""
     folder, model = run_folder

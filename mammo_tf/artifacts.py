@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mammo_tf import cases, figures
+from mammo_tf import cases, figures, regions
 from mammo_tf.evaluation import intervals, metrics, multiclass
 
 SALIENCY_EXAMPLES = 200
@@ -173,12 +173,12 @@ def saliency(
 def lesion_mask(example: cases.Example, pipeline: Any) -> np.ndarray:
     """The lesion of an example's first view, filled, as the net sees it: bool (H, W); empty when not annotated."""
     view = example.views[0]
-    regions = [lesion.region for lesion in view.lesions if lesion.region is not None]
-    if not regions:
+    marked = [lesion.region for lesion in view.lesions if lesion.region is not None]
+    if not marked:
         return np.zeros(pipeline.shape, bool)
-    mask = regions[0].mask(view.shape).astype(np.float32)
-    inner = slice(pipeline.margin, -pipeline.margin or None)
-    return cv2.resize(mask, pipeline.full[::-1], interpolation=cv2.INTER_AREA)[inner, inner] >= 0.5
+    mask = marked[0].mask(view.shape).astype(np.float32)
+    middle = regions.inner(pipeline.margin)
+    return cv2.resize(mask, pipeline.full[::-1], interpolation=cv2.INTER_AREA)[middle, middle] >= 0.5
 
 
 @dataclasses.dataclass(frozen=True)

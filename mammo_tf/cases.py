@@ -1,8 +1,7 @@
 """What every part of the suite speaks of: cases, views, lesions, examples, splits.
 
-The module holds values only: it reads no file and knows no format. A reader (`mammo_tf.datasets`) makes a
-`Dataset` of `Case`s; `datasets.patches` turns lesions into `Example`s; `datasets.splits` deals examples to `Splits`;
-a `Method` (`mammo_tf.run`) learns from them.
+Values only: nothing here reads a file or knows a format. A reader (`mammo_tf.datasets`) makes a `Dataset` of `Case`s,
+`datasets.patches` and `datasets.breasts` make `Example`s of it, `datasets.splits` deals them, a `Method` learns.
 
     view = case.views[0]
     pixels = view.pixels()                     # (H, W) uint8 or uint16, dark background
@@ -152,7 +151,8 @@ class Problem:
     Attributes:
         path: the file, or the table of the row.
         reason: the rule that it breaks.
-        kind: "missing" (named by a table, not there), "unreadable", or "left out" (for what it belongs to).
+        kind: "missing" (a table names it, it is not there), "unreadable" (there, but damaged or of an unknown form),
+            or "left out" (nothing wrong with it but what it belongs to).
     """
 
     path: str

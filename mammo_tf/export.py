@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mammo_tf import cases, records
+from mammo_tf import cases, records, regions
 from mammo_tf.models import batch_norm, blocks, dog, two_view  # noqa: F401 - they register layers of model.keras
 from mammo_tf.pipeline import normalize, resize, views
 
@@ -61,13 +61,10 @@ class Preprocessing:
         """`shape` and its margins."""
         return self.shape[0] + 2 * self.margin, self.shape[1] + 2 * self.margin
 
-    @property
-    def inner(self) -> slice:
-        return slice(self.margin, -self.margin or None)
-
     def resized(self, image: np.ndarray) -> np.ndarray:
         """The image (H, W) float32 in [0, 1] at `shape`, as training had it but for the rounding to uint16."""
-        return np.clip(self.rule(image, *self.full), 0.0, 1.0)[self.inner, self.inner]
+        middle = regions.inner(self.margin)
+        return np.clip(self.rule(image, *self.full), 0.0, 1.0)[middle, middle]
 
     def in_graph(self, images: tf.Tensor) -> tf.Tensor:
         """(B, H, W), or (B, H, W, 2) of a pair, float32 in [0, 1] of any size to what the net takes."""
@@ -76,7 +73,8 @@ class Preprocessing:
         return self._one(images[..., None])
 
     def _one(self, images: tf.Tensor) -> tf.Tensor:
-        resized = resize.in_graph(self.rule)(images, self.full)[:, self.inner, self.inner]
+        middle = regions.inner(self.margin)
+        resized = resize.in_graph(self.rule)(images, self.full)[:, middle, middle]
         return self.normalizer(tf.clip_by_value(resized, 0.0, 1.0))
 
 

@@ -224,6 +224,15 @@ def box(mask: np.ndarray) -> tuple[int, int, int, int]:
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
+def inner(margin: int) -> slice:
+    """What is left of an axis between two margins.
+
+    >>> list(range(5))[inner(1)], list(range(5))[inner(0)]
+    ([1, 2, 3], [0, 1, 2, 3, 4])
+    """
+    return slice(margin, -margin or None)
+
+
 def cut(image: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
     """The box of an image, (height, width), with 0 where it overhangs; only the pixels needed are read.
 

@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from mammo_tf import cases
-from mammo_tf.datasets import ddsm_case, ljpeg
+from mammo_tf import cases, datasets
+from mammo_tf.datasets import ddsm, ddsm_case, ljpeg, phantom
 from mammo_tf.datasets import ddsm_files as files
 from mammo_tf.datasets import ddsm_overlay as overlays
 
@@ -42,6 +42,15 @@ def write_case(folder, name="B-3013-1", marked=MARKED, films=((LEFT, CC), (RIGHT
     ddsm_case.write_ics(
         folder / f"{name}.ics", ddsm_case.CaseFile(name, "REGULAR", "3", "LUMISYS LASER", tuple(listed))
     )
+    return folder
+
+
+def phantom_spec():
+    return ddsm.phantom_spec(phantom.PhantomSpec(patients=30, height=150, width=112, spacing_mm=1.6, seed=3))
+
+
+def write_phantom(folder):
+    datasets.write_phantom(ddsm, phantom_spec(), folder)
     return folder
 
 

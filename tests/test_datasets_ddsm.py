@@ -22,14 +22,12 @@ def case(tmp_path):
 
 @pytest.fixture(scope="module")
 def spec():
-    return ddsm.phantom_spec(phantom.PhantomSpec(patients=30, height=150, width=112, spacing_mm=1.6, seed=3))
+    return samples.phantom_spec()
 
 
 @pytest.fixture(scope="module")
-def root(spec, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ddsm") / "phantom"
-    datasets.write_phantom(ddsm, spec, folder)
-    return folder
+def root(tmp_path_factory):
+    return samples.write_phantom(tmp_path_factory.mktemp("ddsm") / "phantom")
 
 
 def test_the_phantom_keeps_pixels_masks_sides_and_outcomes(spec, root):

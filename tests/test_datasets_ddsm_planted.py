@@ -9,18 +9,17 @@ import pytest
 from mammo_tf import cases, datasets
 from mammo_tf.datasets import ddsm, ddsm_planted, ljpeg, phantom
 from mammo_tf.datasets import ddsm_files as files
+from tests import ddsm_samples as samples
 
 
 @pytest.fixture(scope="module")
 def spec():
-    return ddsm.phantom_spec(phantom.PhantomSpec(patients=30, height=150, width=112, spacing_mm=1.6, seed=3))
+    return samples.phantom_spec()
 
 
 @pytest.fixture(scope="module")
-def root(spec, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ddsm") / "phantom"
-    datasets.write_phantom(ddsm, spec, folder)
-    return folder
+def root(tmp_path_factory):
+    return samples.write_phantom(tmp_path_factory.mktemp("ddsm") / "phantom")
 
 
 def test_the_phantom_has_the_categories_and_faults_of_the_original(root):

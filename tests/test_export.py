@@ -93,8 +93,8 @@ def test_both_signatures_give_the_same_for_the_same_image(reloaded):
 
 
 def rectangular(folder, pipeline, normalizer):
-    """A run's folder with a small net on 48 x 32 images."""
-    image = keras.Input((*pipeline.shape, 3), name="image")
+    """A run's folder with a small net on the images of a pipeline."""
+    image = keras.Input((*pipeline.shape, pipeline.depth), name="image")
     start = keras.initializers.HeNormal(1)
     x = keras.layers.Conv2D(8, 5, 4, activation="relu", kernel_initializer=start, name="conv")(image)
     x = keras.layers.Flatten(name="flatten")(x)
@@ -166,19 +166,6 @@ def test_a_folder_in_the_way_and_a_run_without_a_model_are_refused(run_folder, t
         export.export(dataclasses.replace(record, folder=str(tmp_path)), tmp_path / "out")
 
 
-def of_pair(folder, pipeline, normalizer):
-    """A run's folder with a net of two channels that weighs the views differently."""
-    image = keras.Input((*pipeline.shape, 2), name="image")
-    x = keras.layers.Conv2D(4, 5, 4, kernel_initializer=keras.initializers.HeNormal(1), name="conv")(image)
-    x = keras.layers.Flatten(name="flatten")(x)
-    start = keras.initializers.RandomNormal(stddev=0.05, seed=2)
-    model = keras.Model(image, keras.layers.Dense(2, kernel_initializer=start, name="logits")(x))
-    model.save(folder / "model.keras")
-    contract = {"normalization": normalizer.describe(), **pipeline.describe()}
-    (folder / "preprocessing.json").write_text(json.dumps(contract))
-    return model
-
-
 def test_two_views_are_served_as_two_channels_and_cut_to_the_middle(tmp_path):
     pipeline = views.PairPipeline((40, 40), normalize.per_image, batch=2, channels=1, margin=4)
     raw = np.random.default_rng(1).integers(0, 65536, (3, 133, 75, 2)).astype(np.uint16)
@@ -190,7 +177,7 @@ def test_two_views_are_served_as_two_channels_and_cut_to_the_middle(tmp_path):
         examples.append(cases.Example(f"e{i}", "p", tuple(some), 1.0))
     arrays = pipeline.load(examples)
     normalizer = pipeline.normalize(arrays.images)
-    model = of_pair(tmp_path, pipeline, normalizer)
+    model = rectangular(tmp_path, pipeline, normalizer)
     logits = [np.asarray(model(x, training=False)) for x, _, _ in pipeline.evaluate(arrays, normalizer)]
     expected = np.asarray(tf.nn.softmax(np.concatenate(logits)))
     record = dataclasses.replace(samples.record(), folder=str(tmp_path))

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mammo_tf import cases
+from mammo_tf import cases, regions
 from mammo_tf.pipeline import arrays as loaded
 from mammo_tf.pipeline import augment as augmenting
 from mammo_tf.pipeline import resize as resizing
@@ -110,9 +110,8 @@ class Pipeline:
 
     def seen(self, arrays: Arrays) -> np.ndarray:
         """What the net sees of each example before normalisation, not augmented: (N, *shape) uint16."""
-        images = arrays.cut(self.shape)
-        inner = slice(self.margin, -self.margin or None)
-        return images[:, inner, inner]
+        middle = regions.inner(self.margin)
+        return arrays.cut(self.shape)[:, middle, middle]
 
     def load(self, examples: Sequence[cases.Example], *, strict: bool = False) -> Arrays:
         """Decodes and resizes the first view of each example, in threads.
@@ -224,13 +223,13 @@ def prepare_batch(
     Returns:
         (images (B, H, W) uint16, seed, epoch, index (B,), number of originals) -> (B, H - 2 margin, ..., channels).
     """
-    inner = slice(margin, -margin or None)
+    middle = regions.inner(margin)
 
     @tf.function(jit_compile=True, autograph=False)
     def prepare(images: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor, originals: tf.Tensor):
         x = tf.cast(images, tf.float32) * (1.0 / _FULL)  # what XLA would make of a division
         if augment is None:
-            return normalizer(x[:, inner, inner, None])
+            return normalizer(x[:, middle, middle, None])
         epoch = tf.zeros_like(epoch) if copies else epoch  # copies are drawn once for all epochs
         moved = augmenting.apply(augment, x, seed, epoch, index)
         if augment.channel_shift_each:
@@ -239,7 +238,7 @@ def prepare_batch(
         else:
             x, moved = x[..., None], moved[..., None]
         chosen = tf.where((index < originals)[:, None, None, None], x, moved) if copies else moved
-        return normalizer(chosen[:, inner, inner])
+        return normalizer(chosen[:, middle, middle])
 
     return prepare
 

@@ -10,13 +10,12 @@ is that of the whole process, imports included.
 from __future__ import annotations
 
 import argparse
-import resource
-import sys
 import time
 
 import keras
 import numpy as np
 
+from mammo_tf import machine
 from mammo_tf.models import all_conv, all_conv_heads, resnet50, vgg
 from mammo_tf.training import adam, fit, precision
 
@@ -44,12 +43,6 @@ def step(model: keras.Model, batch: int) -> tuple[float, float]:
     return time.perf_counter() - started, float(loss)
 
 
-def peak_gib() -> float:
-    """The largest resident memory of this process so far, in GiB."""
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("net", choices=sorted(BACKBONES))
@@ -59,12 +52,12 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     chosen = precision.resolve(options.precision)
     model = build(options.net, tuple(options.shape), chosen)
-    built = peak_gib()
+    built = machine.peak_mb()
     seconds, loss = step(model, options.batch)
     size = "{} x {}".format(*options.shape)
     print(f"{precision.describe_device()}; {chosen.policy}; {options.net}, {model.count_params():,} parameters")
     print(f"{size}, batch {options.batch}: step {seconds:.1f} s, loss {loss:.4f}")
-    print(f"peak {peak_gib():.2f} GiB (before the step {built:.2f})")
+    print(f"peak {machine.peak_mb() / 1024:.2f} GiB (before the step {built / 1024:.2f})")
 
 
 if __name__ == "__main__":

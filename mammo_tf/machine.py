@@ -56,7 +56,15 @@ def hardware(device: str | None = None) -> str:
 
 
 def peak_mb() -> float:
-    """Peak memory of the process so far, in MB; later runs of one process show the largest of them."""
+    """Peak memory of the process so far, in MB; later runs of one process show the largest of them.
+
+    Linux lets a process that another has started inherit the other's peak in `getrusage`, but not in its status.
+    """
+    status = pathlib.Path("/proc/self/status")
+    if status.is_file():
+        own = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        if own:
+            return int(own[0]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
 
 

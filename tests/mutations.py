@@ -6,7 +6,6 @@ python -m tests.mutations KIND FOLDER COUNT SEED  prints one JSON object: outcom
 import itertools
 import json
 import pathlib
-import resource
 import sys
 import time
 import warnings
@@ -15,7 +14,7 @@ import cv2
 import numpy as np
 from pydicom import uid as uids
 
-from mammo_tf import cases
+from mammo_tf import cases, machine
 from mammo_tf.datasets import (
     cbis_ddsm,
     ddsm,
@@ -229,7 +228,7 @@ def main(kind, root, count, seed):
     path = prepare(DATASET)
     good = path.read_bytes()
     attempt(path, good)
-    outcomes, slowest, before = {}, 0.0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    outcomes, slowest, before = {}, 0.0, machine.peak_mb()
     for i in range(count):
         rng = np.random.default_rng([seed, i])
         mutate = MUTATIONS[i % len(MUTATIONS)]
@@ -243,7 +242,7 @@ def main(kind, root, count, seed):
             raise AssertionError(f"{kind}, seed {seed}, number {i} ({mutate.__name__})") from error
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
         slowest = max(slowest, time.perf_counter() - started)
-    taken = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    taken = machine.peak_mb() - before
     print(json.dumps({"outcomes": outcomes, "slowest_s": slowest, "taken_mb": taken}))
 
 

@@ -1,12 +1,15 @@
 """`artifacts`: the files of a run's folder and the facts of its training."""
 
 import math
+import subprocess
+import sys
 import types
 
 import numpy as np
 import pytest
 
 from mammo_tf import artifacts, cases, machine, regions
+from tests import samples
 
 
 def row(epoch, accuracy):
@@ -126,3 +129,11 @@ def test_circumstances_name_no_machine():
     found = machine.circumstances(0.0, "GPU: a card")
     assert found["hardware"].endswith("GPU: a card") and found["memory_mb"] > 10
     assert set(found) == {"seconds", "memory_mb", "versions", "hardware", "commit", "created"}
+
+
+def test_the_peak_is_that_of_the_process_not_of_the_one_that_started_it():
+    large = np.ones(300 * 2**17)  # 300 MB
+    assert machine.peak_mb() > 300 and large[-1] == 1
+    command = [sys.executable, "-c", "from mammo_tf import machine; print(machine.peak_mb())"]
+    child = subprocess.run(command, cwd=samples.ROOT, capture_output=True, text=True, check=True)
+    assert 5 < float(child.stdout) < 250

@@ -203,3 +203,23 @@ def named_claims_table(experiment: Any, group: Sequence[records.Record]) -> Tabl
                 rows.append([claim, expected, r.run, r.protocol, number(r.seed), with_interval(found), str(found.n)])
     columns = ["claim", "would be", "run", "protocol", "seed", "measured", "n"]
     return Table("Claims of the paper, measured", columns, rows) if rows else None
+
+
+def picked_table(experiment: Any, group: Sequence[records.Record]) -> Table | None:
+    """Which of several rows has the lowest loss on validation, and which on test (`PICKED`: question -> rows).
+
+    Only groups of which all rows were run on one split are shown. A choice by the test part is a leak: beside it
+    stands what a choice by validation would have taken, and what each has on the reported part.
+    """
+    rows = []
+    for question, names in getattr(experiment, "PICKED", {}).items():
+        for protocol, seed in sorted({(r.protocol, r.seed) for r in group}):
+            of = [r for r in group if r.run in names and (r.protocol, r.seed) == (protocol, seed) and r.validation]
+            if {r.run for r in of} != set(names) or len({r.split for r in of}) != 1:
+                continue
+            for part, where in (("validation", "validation"), (of[0].reported, "metrics")):
+                best = min(of, key=lambda r: (getattr(r, where)["log_loss"].value, r.run))
+                shown = [getattr(best, where)["log_loss"], best.metrics["log_loss"], best.metrics["auc"]]
+                rows.append([question, protocol, number(seed), part, best.run, *map(with_interval, shown)])
+    columns = ["choice", "protocol", "seed", "lowest loss on", "row", "its loss there", "its loss", "its AUC"]
+    return Table("What a choice by validation and by test takes", columns, rows) if rows else None

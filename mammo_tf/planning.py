@@ -136,8 +136,7 @@ def execute_all(runs: Sequence[run.Run], settings: run.Settings, seeds: int) -> 
     from mammo_tf.training import precision
 
     precision.deterministic()
-    chosen = precision.resolve(settings.precision)
-    LOG.info("%s; precision %s: %s", precision.describe_device(), chosen.policy, chosen.reason)
+    LOG.info("%s", precision.describe_device())
     if settings.root is None:
         LOG.info("no folder of %s given: a synthetic phantom takes its place", settings.dataset.NAME)
     found = []

@@ -223,7 +223,8 @@ def sections(experiment: Any, found: Iterable[records.Record]) -> list[Section]:
         group = list(same)
         shown = [measured_table(group), pairs.comparisons_table(experiment, group), pairs.classes_table(group)]
         shown += [pairs.parts_table(group), gap_table(group), pairs.operating_table(group), pairs.claims_table(group)]
-        shown += [pairs.named_claims_table(experiment, group), difference_table(experiment, group)]
+        shown += [pairs.picked_table(experiment, group), pairs.named_claims_table(experiment, group)]
+        shown += [difference_table(experiment, group)]
         kind_text = "phantom in the layout of" if kind == "phantom" else "real"
         title = f"{experiment.KEY}: {kind_text} {dataset}, budget {budget}"
         out.append(Section(title, [table for table in shown if table], group, _is_set(experiment, group)))
@@ -263,6 +264,8 @@ def command(section: Section) -> str:
     words += [f"--protocol {protocols[0]}"] if len(protocols) == 1 else []
     weights = sorted({r.weights for r in group} - {"scratch"})
     words += [f"--weights {'phantom' if w == 'phantom_standin' else w}" for w in weights]
+    precisions = {r.precision for r in group} - {"not stated"}
+    words += [f"--precision {one.removeprefix('mixed_')}" for one in precisions if len(precisions) == 1]
     seeds = sorted({r.seed for r in group})
     words += [f"--seed {seeds[0]}", *([f"--seeds {len(seeds)}"] if len(seeds) > 1 else [])]
     return " ".join(words)

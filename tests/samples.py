@@ -34,7 +34,7 @@ def record(**changes):
         "budget": "demo",
         "seed": 0,
         "weights": "scratch",
-        "precision": "auto",
+        "precision": "float32",
         "reported": "test",
         "sizes": {"train": size, "val": size, "test": size},
         "metrics": {name: estimate(0.6 + 0.01 * i) for i, name in enumerate(names)},

@@ -198,3 +198,21 @@ def test_claims_that_a_paper_words_are_shown_with_what_would_count():
     (row,) = table.rows
     assert row == ["opposite", "near -1", "baseline_cnn", "honest", "0", "-0.750 [-0.800, -0.700]", "40"]
     assert pairs.named_claims_table(types.SimpleNamespace(), [record]) is None
+
+
+def test_a_choice_of_a_net_by_test_stands_beside_that_by_validation():
+    def of(run, val, test, **changes):
+        losses = [{"log_loss": samples.estimate(x), "auc": samples.estimate(0.9 - x)} for x in (val, test)]
+        return samples.record(run=run, validation=losses[0], metrics=losses[1], **changes)
+
+    group = [of("a", 0.3, 0.5), of("b", 0.4, 0.2), of("a", 0.3, 0.5, protocol="as_published")]  # b is not in all
+    paper = types.SimpleNamespace(PICKED={"net": ("a", "b"), "more": ("a", "b", "c")})
+    table = pairs.picked_table(paper, group)
+    assert [[*row[:5], *(cell[:5] for cell in row[5:])] for row in table.rows] == [
+        ["net", "honest", "0", "validation", "a", "0.300", "0.500", "0.400"],
+        ["net", "honest", "0", "test", "b", "0.200", "0.200", "0.700"],
+    ]
+    assert {len(row) for row in table.rows} == {len(table.columns)}
+    other_split = dataclasses.replace(group[1], split="another")
+    assert pairs.picked_table(paper, [group[0], other_split]) is None
+    assert pairs.picked_table(types.SimpleNamespace(), group) is None

@@ -41,6 +41,13 @@ def test_an_explicit_wish_is_obeyed_and_commented():
     assert precision.resolve("float32", gpu(9, 0)) == precision.Precision("float32", "as asked for")
 
 
+def test_auto_is_what_a_net_says_where_it_says_so():
+    found = precision.resolve("auto", gpu(9, 0), own="float32")
+    assert found == precision.Precision("float32", "this net's own, whatever the device")
+    assert precision.resolve("bfloat16", gpu(9, 0), own="float32").policy == "mixed_bfloat16"
+    assert precision.resolve("auto", gpu(9, 0), own="auto").policy == "mixed_bfloat16"
+
+
 def test_an_unknown_wish_is_refused():
     with pytest.raises(cases.MammoError, match="expected auto, float32, bfloat16, float16; found 'half'"):
         precision.resolve("half", cpu())

@@ -11,6 +11,7 @@ before the first two; no response normalisation (Krizhevsky et al. 2012, doi:10.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 
@@ -30,7 +31,13 @@ GRID = 6
 
 
 def alexnet_features(
-    x: keras.KerasTensor, *, seed: int = 0, width: int = 64, fc: int = 4096, dropout: float = 0.5
+    x: keras.KerasTensor,
+    *,
+    seed: int = 0,
+    width: int = 64,
+    fc: int = 4096,
+    dropout: float = 0.5,
+    initializer: Callable[[int], keras.Initializer] = blocks.fan_in_uniform,
 ) -> keras.KerasTensor:
     """The net up to its second hidden fully connected layer.
 
@@ -40,12 +47,15 @@ def alexnet_features(
         width: filters of the first convolution, the others in proportion.
         fc: units of the two hidden fully connected layers.
         dropout: share of the units dropped before each of them.
+        initializer: seed -> how kernels start; PyTorch's default, as torchvision has it. Neither paper's holds for a
+            net without response normalisation.
 
     Returns:
         Features (B, fc).
     """
     for facts in CONVS:
-        x = blocks.conv(x, dataclasses.replace(facts, filters=facts.filters * width // 64), seed=seed)
+        facts = dataclasses.replace(facts, filters=facts.filters * width // 64)
+        x = blocks.conv(x, facts, seed=seed, initializer=initializer)
         x = blocks.relu(x, facts.name.replace("conv", "relu"))
         if facts.name in POOLED:
             x = blocks.max_pool(x, 3, 2, POOLED[facts.name])
@@ -53,7 +63,7 @@ def alexnet_features(
     x = keras.layers.Flatten(name="flatten")(x)
     for i in (1, 2):
         x = blocks.dropout(x, dropout, f"fc{i}_dropout", seed=seed)
-        x = blocks.dense(x, fc, f"fc{i}", seed=seed)
+        x = blocks.dense(x, fc, f"fc{i}", seed=seed, initializer=initializer)
         x = blocks.relu(x, f"fc{i}_relu")
     return x
 

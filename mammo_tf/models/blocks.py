@@ -99,12 +99,20 @@ def conv(
     )(x)
 
 
-def dense(x: keras.KerasTensor, units: int, name: str, *, seed: int, dtype: str | None = None) -> keras.KerasTensor:
-    """A fully connected layer (B, F) -> (B, units)."""
+def dense(
+    x: keras.KerasTensor,
+    units: int,
+    name: str,
+    *,
+    seed: int,
+    dtype: str | None = None,
+    initializer: Callable[[int], keras.Initializer] = fan_in_uniform,
+) -> keras.KerasTensor:
+    """A fully connected layer (B, F) -> (B, units); its bias starts as that of `conv`."""
     return keras.layers.Dense(
         units,
-        kernel_initializer=fan_in_uniform(layer_seed(seed, name)),
-        bias_initializer=_bias(x.shape[-1], seed, name),
+        kernel_initializer=initializer(layer_seed(seed, name)),
+        bias_initializer=_bias(x.shape[-1], seed, name) if initializer is fan_in_uniform else "zeros",
         dtype=dtype,
         name=name,
     )(x)

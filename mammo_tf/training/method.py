@@ -47,6 +47,7 @@ class KerasMethod:
         classes: how many the labels tell apart, 0 to classes - 1.
         start: `(model, context) -> None` puts into the model, after `pretrained`, what earlier runs learned, from
             their folders in `ctx.inputs`.
+        precision: what "auto" stands for with this net; "auto" leaves it to the device.
     """
 
     net: Callable[..., Any]
@@ -59,6 +60,7 @@ class KerasMethod:
     start: Callable[[keras.Model, cases.Context], None] | None = dataclasses.field(
         default=None, metadata={"added": True}
     )
+    precision: str = dataclasses.field(default="auto", metadata={"added": True})
 
     def __post_init__(self):
         schedule.check(self.stages)
@@ -80,7 +82,7 @@ class KerasMethod:
                 needed and not given, a stage matches no layer, the net has other classes, the folder cannot be
                 written, or the checkpoint found belongs to another training.
         """
-        chosen = precision.resolve(ctx.precision)
+        chosen = precision.resolve(ctx.precision, own=self.precision)
         log.info("%s; precision %s: %s", precision.describe_device(), chosen.policy, chosen.reason)
         self._check(val, ctx)
         checkpoint.make_folder(Path(ctx.folder))
@@ -209,7 +211,9 @@ def time_step(method: KerasMethod, seed: int, repeats: int = 2) -> float:
     """
     pipeline = method.pipeline
     context = cases.Context(seed=seed, budget="", folder=None)
-    model = dataclasses.replace(method, pretrained=None, start=None).build(context, precision.resolve("auto"))
+    model = dataclasses.replace(method, pretrained=None, start=None).build(
+        context, precision.resolve(own=method.precision)
+    )
     fitting.compile_model(model, method.stages[0].optimizer())
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((pipeline.batch, *pipeline.shape, pipeline.depth), np.float32)

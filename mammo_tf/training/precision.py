@@ -90,17 +90,20 @@ def describe_device(found: Device | None = None) -> str:
     return f"{found.kind} {found.name}{many}{capability}"
 
 
-def resolve(wish: str = "auto", found: Device | None = None) -> Precision:
+def resolve(wish: str = "auto", found: Device | None = None, own: str = "auto") -> Precision:
     """Turns a wish into a policy.
 
     Args:
         wish: "auto", "float32", "bfloat16" or "float16". An explicit wish is obeyed even where the device is not made
             for it; the reason says so.
         found: the device to decide for, this process's by default.
+        own: what "auto" stands for with this net, where that is not for the device to say.
 
     Raises:
         MammoError: an unknown wish.
     """
+    if wish == "auto" and own != "auto":
+        return dataclasses.replace(resolve(own, found), reason="this net's own, whatever the device")
     fast, why = _fast(found or device())
     if wish == "auto":
         return Precision(_POLICIES[fast], why)

@@ -46,7 +46,7 @@ class Budget(run.Budget):
     Attributes:
         side: of the image that a net takes (224).
         margin: so many pixels more on every side are kept for the random crop (256 - 224 = 2 x 16).
-        batch: images a step (120); for a multi-modal net pairs.
+        batch: images a step (120); a multi-modal net takes them in pairs, half as many.
         epochs: 800.
         width: channels of the nets as a fraction of the paper's.
         members: of the ensemble (100).
@@ -221,7 +221,7 @@ class Net:
                 budget.side,
                 normalize.per_image,
                 moves(budget, self.augmented),
-                batch=budget.batch,
+                batch=budget.batch // 2 if self.multimodal else budget.batch,
                 channels=1,
                 resize=resize.area,
                 margin=budget.margin,

@@ -86,6 +86,7 @@ def test_the_paper_s_hyper_parameters():
     assert bare.augment.rotate_deg is None and bare.augment.translate == pytest.approx((-16.5 / 256, 16.5 / 256))
     pair = next(row for row in PAPER.RUNS if row.name == "vgg16_multimodal_aug").method(paper)
     assert isinstance(pair.pipeline, views.PairPipeline) and pair.net.func is two_view.multi_modal
+    assert pair.pipeline.batch == 60 and pair.precision == "float32"
 
 
 def test_the_parts_are_those_of_section_2_5():

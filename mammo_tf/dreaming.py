@@ -3,7 +3,8 @@
 The paper shows one pair of dreams and says of them that the malignant one grows spicules, that the two are opposite
 sides of one coin, and that the sum of all saliency maps is clearer than one of them. `dreams` is a hook of
 `run.Run.after` that measures these over lesions of the reported part, each dreamt both ways, with intervals over
-patients.
+patients. Much of it holds for any net: opposite scores have opposite gradients, a sum of many maps is smooth. So the
+same is measured of the net before its training, and what training adds, lesion by lesion.
 
     run.Run(..., after=(dreaming.dreams,))       # dreams.npz, dreams.png, dream_malignant/, dream_benign/
 """
@@ -22,13 +23,14 @@ from mammo_tf import artifacts, cases, figures, figures_dreams
 from mammo_tf.classical import huo
 from mammo_tf.evaluation import intervals
 from mammo_tf.explain import dream, dream_measures
-from mammo_tf.training import precision
+from mammo_tf.training import fitted, precision
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2  # 2: beside the net before its training; one map is the plain gradient; lesions are drawn
 LOG = logging.getLogger("mammo_tf")
 FILE = "dreams.npz"
 FEATURES = {"spiculation": huo.spiculation, "sharpness": huo.edge_sharpness, "contrast": huo.contrast}
 WAYS = {"malignant": 1, "benign": -1}
+COMPARED = ("dream_spiculation_gap", "dream_opposition", "dream_roughness_gain", "dream_inside_accumulated")
 SHOWN = 6  # lesions in the picture
 FRAMES = 40  # of a film
 
@@ -62,20 +64,36 @@ def dreams(done: Any) -> dict[str, intervals.Estimate]:
     """Hook: dreams both ways of as many lesions as `done.budget.dreams` says, measured, drawn and filmed."""
     plan, lesions = done.budget.dreams, chosen(done, done.budget.dreams.lesions)
     model = precision.recast(done.fitted.model, "float32")
-    found = {way: dreamt(model, lesions.images, plan, sign) for way, sign in WAYS.items()}
-    facts = measures(lesions, found)
+    found, before = (both(net, lesions, plan) for net in (model, fitted.untrained(model)))
+    facts = compared(measures(lesions, found), measures(lesions, before))
     facts_of = {"labels": lesions.labels, "patients": lesions.patients, "ids": np.array(lesions.ids)}
-    arrays = {f"{way}_{name}": getattr(d, name)[..., 0] for way, d in found.items() for name in ("image", "saliency")}
+    arrays = {
+        f"{way}_{name}": getattr(d, name)[..., 0] for way, d in found.ways.items() for name in ("image", "saliency")
+    }
     np.savez_compressed(
         done.folder / FILE, start=lesions.images[..., 0], masks=lesions.masks, **arrays, **facts_of, **facts
     )
-    draw(done, lesions, found)
-    films(done, lesions, found)
+    draw(done, lesions, found.ways)
+    films(done, lesions, found.ways)
     return {name: intervals.mean(values, lesions.patients, draws=done.shown.draws) for name, values in facts.items()}
 
 
+@dataclasses.dataclass(frozen=True)
+class Both:
+    """One net's dreams of all lesions by way, and its plain saliency of them, (N, H, W) float32."""
+
+    ways: dict[str, dream.Dream]
+    plain: np.ndarray
+
+
+def both(model: Any, lesions: Lesions, plan: Plan) -> Both:
+    """Dreams both ways, and the z-scored gradient of the malignant score at the lesions as they are."""
+    ways = {way: dreamt(model, lesions.images, plan, sign) for way, sign in WAYS.items()}
+    return Both(ways, dream.one_map(model, lesions.images)[..., 0])
+
+
 def chosen(done: Any, count: int) -> Lesions:
-    """The first lesions of each class in the reported part, as their first views show them.
+    """Lesions of each class in the reported part, drawn at random, as their first views show them.
 
     Raises:
         cases.MammoError: none of them has an outline.
@@ -84,6 +102,7 @@ def chosen(done: Any, count: int) -> Lesions:
     outlined = [e for e in examples if any(lesion.region is not None for lesion in e.views[0].lesions)]
     if not outlined:
         raise cases.MammoError(f"dreams: none of {len(examples)} examples of the {done.reported} part has an outline")
+    outlined = [outlined[i] for i in np.random.default_rng(0).permutation(len(outlined))]
     of_class = [[e for e in outlined if e.label == label] for label in (0.0, 1.0)]
     picked = [e for some in of_class for e in some[: count // 2]]
     picked += [e for some in of_class for e in some[count // 2 :]][: count - len(picked)]
@@ -105,31 +124,38 @@ def dreamt(model: Any, images: np.ndarray, plan: Plan, direction: int) -> dream.
     return dream.directed_dream(model, images, settings, frame_every=max(1, plan.iterations // FRAMES))
 
 
-def measures(lesions: Lesions, found: dict[str, dream.Dream]) -> dict[str, np.ndarray]:
+def measures(lesions: Lesions, found: Both) -> dict[str, np.ndarray]:
     """One number a lesion, (N,) float64, by claim.
 
     dream_score_*: rise of the logit difference that is climbed. dream_spiculation_*, dream_sharpness_*,
     dream_contrast_*: what a dream changes of Huo's features at the outline of the lesion, and malignant less benign
-    (`_gap`). dream_opposition: correlation of the two changes, -1 for opposite. dream_roughness_single,
-    _accumulated, _gain: of the last saliency map and of the sum of all steps, and their difference (above 0: the sum
-    is smoother). dream_inside_single, _accumulated, _gain: share of a map's energy within the outline.
+    (`_gap`). dream_opposition: correlation of the two changes, -1 for opposite. Of one plain map (`_single`), the sum
+    of the malignant dream's steps (`_accumulated`) and their difference (`_gain`, above 0 where the sum is better):
+    dream_roughness, and dream_inside, the share of the map's energy within the outline; dream_inside_area is the
+    share of a uniform map.
     """
     facts: dict[str, np.ndarray] = {}
-    for way, d in found.items():
+    for way, d in found.ways.items():
         facts[f"dream_score_{way}"] = d.after - d.before
         changes = dream_measures.feature_changes(d.start[..., 0], d.image[..., 0], lesions.masks, FEATURES)
         facts |= {f"dream_{name}_{way}": values for name, values in changes.items()}
     for name in FEATURES:
         facts[f"dream_{name}_gap"] = facts[f"dream_{name}_malignant"] - facts[f"dream_{name}_benign"]
-    malignant, benign = found["malignant"], found["benign"]
-    facts["dream_opposition"] = dream_measures.correlation(malignant.change[..., 0], benign.change[..., 0])
-    single, whole = malignant.saliency[..., 0], malignant.change[..., 0]
-    facts["dream_roughness_single"] = dream_measures.roughness(single)
-    facts["dream_roughness_accumulated"] = dream_measures.roughness(whole)
+    malignant, benign = (found.ways[way].change[..., 0] for way in ("malignant", "benign"))
+    facts["dream_opposition"] = dream_measures.correlation(malignant, benign)
+    for name, maps in (("single", found.plain), ("accumulated", malignant)):
+        facts[f"dream_roughness_{name}"] = dream_measures.roughness(maps)
+        facts[f"dream_inside_{name}"], facts["dream_inside_area"] = dream_measures.inside(maps, lesions.masks)
     facts["dream_roughness_gain"] = facts["dream_roughness_single"] - facts["dream_roughness_accumulated"]
-    facts["dream_inside_single"], _ = dream_measures.inside(single, lesions.masks)
-    facts["dream_inside_accumulated"], _ = dream_measures.inside(whole, lesions.masks)
     facts["dream_inside_gain"] = facts["dream_inside_accumulated"] - facts["dream_inside_single"]
+    return facts
+
+
+def compared(own: dict[str, np.ndarray], before: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The measures of a net, and for COMPARED those before its training (`_untrained`) and the gain (`_learned`)."""
+    facts = dict(own)
+    for name in COMPARED:
+        facts[f"{name}_untrained"], facts[f"{name}_learned"] = before[name], own[name] - before[name]
     return facts
 
 

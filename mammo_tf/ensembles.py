@@ -101,9 +101,10 @@ def curve(done: Any) -> dict[str, intervals.Estimate]:
     """
     p, names = done.predictions, done.fitted.members
     each = np.stack([net(p.examples) for net in done.fitted.nets])
-    done.ledger.read(done.reported)
+    counts = sizes(len(each))
+    done.ledger.read(done.reported, len(counts) + len(each))  # each size of the curve, each member alone
     rows = []
-    for k in sizes(len(each)):
+    for k in counts:
         scores = combine.average(each[:k])[:, 1].astype(float)
         found = intervals.evaluate(p.labels, scores, p.patients, draws=done.shown.draws)
         rows.append((k, {name: found[name] for name in METRICS}))

@@ -1,4 +1,4 @@
-"""Pictures of the lesions that a run on crops has seen: hooks of `run.Run.after`, none of which measures a claim.
+"""Pictures of the lesions that a run on crops has seen, and the size of its net: hooks of `run.Run.after`.
 
 `seeds` is figure 1 of Yi et al. 2017 (both views with the crop round the seed), `responses` what a net's filter bank
 gives it, `bands` the straightened bands of Sahiner's method, `saliency` the maps of `artifacts.saliency` for examples
@@ -27,6 +27,12 @@ def saliency(done: Any) -> Claims:
     single = tuple(first_view(example) for example in done.predictions.examples)
     predictions = dataclasses.replace(done.predictions, examples=single)
     return artifacts.saliency(done.folder, done.fitted, predictions, done.shown)
+
+
+def size(done: Any) -> Claims:
+    """Hook: how many parameters the net has, in millions, as the claim `parameters`."""
+    count = done.fitted.model.count_params() / 1e6
+    return {"parameters": intervals.Estimate(count, count, count, 1, "counted")}
 
 
 def first_view(example: cases.Example) -> cases.Example:

@@ -22,12 +22,12 @@ from mammo_tf.tables import Table, number, with_interval
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """One row minus another on the same examples.
+    """One row minus another on the same examples, or (a flaw of the comparison) on two test parts.
 
     Attributes:
-        metric: "AUC", or "accuracy" where there are more than two classes.
-        difference: with its paired interval.
-        p: two-sided.
+        metric: "AUC", or "accuracy" where there are more than two classes; says where the parts are two.
+        difference: with its paired interval; from both intervals where the parts are two.
+        p: two-sided; NaN where the parts are two.
     """
 
     metric: str
@@ -38,14 +38,18 @@ class Pair:
 def comparisons_table(experiment: Any, group: Sequence[records.Record]) -> Table | None:
     """Each comparison of the paper file (`COMPARISONS`) whose two rows were run, under each protocol.
 
+    Two rows of which one is tested on another part (`OTHER_TEST_PART`: pairs of protocol and row) are not paired.
+
     The paper's own difference stands beside it for real data at budget `paper` alone.
     """
     rows = []
     published = {run.name: run.published for run in experiment.RUNS}
+    elsewhere = getattr(experiment, "OTHER_TEST_PART", ())
     with_paper = all(r.dataset_kind == "real" and r.budget == "paper" for r in group)
     for claim, one, other in getattr(experiment, "COMPARISONS", ()):
         for first, second in _matched(group, one, other):
-            if found := paired(first, second):
+            apart = ((first.protocol, one) in elsewhere) != ((first.protocol, other) in elsewhere)
+            if found := unpaired(first, second) if apart else paired(first, second):
                 theirs = number(_published(published.get(one, {}), published.get(other, {}), found.metric))
                 cells = [with_interval(found.difference), number(found.p), verdict(found.difference)]
                 named = [claim, f"{one} - {other}", first.protocol, found.metric]
@@ -56,6 +60,10 @@ def comparisons_table(experiment: Any, group: Sequence[records.Record]) -> Table
         "Paired differences on the same examples, 95 % intervals over patients (clustered DeLong; of several splits "
         "a bootstrap of the mean). p is not corrected for the number of comparisons."
     ]
+    if any(row[3].endswith("parts") for row in rows):
+        notes.append(
+            "Of two test parts the difference is not paired: its interval is made of both (MOVER), without p."
+        )
     if with_paper:
         notes.append("`n/a` in the column of the paper: it gives no such pair of numbers.")
     return Table("What the paper compares", columns, rows, notes) if rows else None
@@ -69,7 +77,7 @@ def _matched(group: Sequence[records.Record], one: str, other: str) -> list[tupl
 
 def _published(one: Mapping[str, Any], other: Mapping[str, Any], metric: str) -> float | None:
     """The paper's difference, of like with like: plain numbers, or those of four flips where only they are given."""
-    for key in {"AUC": ("auc", "auc_four_flips"), "accuracy": ("accuracy",)}[metric]:
+    for key in ("accuracy",) if metric == "accuracy" else ("auc", "auc_four_flips"):
         if one.get(key) is not None and other.get(key) is not None:
             return one[key] - other[key]
     return None
@@ -80,6 +88,11 @@ def verdict(difference: intervals.Estimate) -> str:
     if math.isnan(difference.low) or math.isnan(difference.high):
         return "no interval"
     return "higher" if difference.low > 0 else "lower" if difference.high < 0 else "not told apart"
+
+
+def unpaired(one: records.Record, other: records.Record) -> Pair:
+    """The difference of two AUCs on different examples, taken as independent."""
+    return Pair("AUC, two test parts", difference(one.metrics["auc"], other.metrics["auc"]), math.nan)
 
 
 def paired(one: records.Record, other: records.Record) -> Pair | None:
@@ -99,6 +112,20 @@ def paired(one: records.Record, other: records.Record) -> Pair | None:
         return Pair("AUC", found.auc, found.auc_p)
     found, p = folds.auc_difference(_folds(a), _folds(b))
     return Pair("AUC", found, p)
+
+
+def difference(one: intervals.Estimate, other: intervals.Estimate) -> intervals.Estimate:
+    """one - other, with an interval from both intervals (MOVER; Zou and Donner 2008, doi:10.1002/sim.3095).
+
+    It takes the two as independent; parts that share patients make it too wide, not too narrow. Marks of the two
+    methods ("few positives", "degenerate") pass to the result.
+    """
+    value = one.value - other.value
+    low = value - math.hypot(one.value - one.low, other.high - other.value)
+    high = value + math.hypot(one.high - one.value, other.value - other.low)
+    marks = dict.fromkeys(mark for e in (one, other) for mark in e.method.split("; ")[1:])
+    method = "; ".join(["MOVER of two 95 % intervals", *marks])
+    return intervals.Estimate(value, low, high, one.n + other.n, method)
 
 
 def predictions_file(record: records.Record) -> pathlib.Path | None:
@@ -206,20 +233,21 @@ def named_claims_table(experiment: Any, group: Sequence[records.Record]) -> Tabl
 
 
 def picked_table(experiment: Any, group: Sequence[records.Record]) -> Table | None:
-    """Which of several rows has the lowest loss on validation, and which on test (`PICKED`: question -> rows).
+    """Which of the rows that were run has the lowest loss on validation, and which on test (`PICKED`).
 
-    Only groups of which all rows were run on one split are shown. A choice by the test part is a leak: beside it
-    stands what a choice by validation would have taken, and what each has on the reported part.
+    `PICKED` is question -> rows; two at least, of one split, are needed. A choice by the test part is a leak: beside
+    it stands what a choice by validation would have taken, and what each has on the reported part.
     """
     rows = []
     for question, names in getattr(experiment, "PICKED", {}).items():
         for protocol, seed in sorted({(r.protocol, r.seed) for r in group}):
             of = [r for r in group if r.run in names and (r.protocol, r.seed) == (protocol, seed) and r.validation]
-            if {r.run for r in of} != set(names) or len({r.split for r in of}) != 1:
+            if len(of) < 2 or len({r.split for r in of}) != 1:
                 continue
             for part, where in (("validation", "validation"), (of[0].reported, "metrics")):
                 best = min(of, key=lambda r: (getattr(r, where)["log_loss"].value, r.run))
                 shown = [getattr(best, where)["log_loss"], best.metrics["log_loss"], best.metrics["auc"]]
-                rows.append([question, protocol, number(seed), part, best.run, *map(with_interval, shown)])
+                among = f"{question}, of {len(of)} rows"
+                rows.append([among, protocol, number(seed), part, best.run, *map(with_interval, shown)])
     columns = ["choice", "protocol", "seed", "lowest loss on", "row", "its loss there", "its loss", "its AUC"]
     return Table("What a choice by validation and by test takes", columns, rows) if rows else None

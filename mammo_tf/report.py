@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -131,20 +130,6 @@ def _measured_notes(group: Sequence[records.Record]) -> list[str]:
     return notes
 
 
-def difference(one: intervals.Estimate, other: intervals.Estimate) -> intervals.Estimate:
-    """one - other, with an interval from both intervals (MOVER; Zou and Donner 2008, doi:10.1002/sim.3095).
-
-    It takes the two as independent; parts that share patients make it too wide, not too narrow. Marks of the two
-    methods ("few positives", "degenerate") pass to the result.
-    """
-    value = one.value - other.value
-    low = value - math.hypot(one.value - one.low, other.high - other.value)
-    high = value + math.hypot(one.high - one.value, other.value - other.low)
-    marks = dict.fromkeys(mark for e in (one, other) for mark in e.method.split("; ")[1:])
-    method = "; ".join(["MOVER of two 95 % intervals", *marks])
-    return intervals.Estimate(value, low, high, one.n + other.n, method)
-
-
 def gap_table(group: Sequence[records.Record]) -> Table | None:
     """as_published minus honest, run by run, and what of it choosing the epoch on the reported part can explain."""
     by_protocol = {(r.run, r.protocol, r.seed): r for r in group}
@@ -167,7 +152,7 @@ def gap_table(group: Sequence[records.Record]) -> Table | None:
 
 def _gap_row(published: records.Record, honest: records.Record) -> list[str]:
     def gap(name: str) -> str:
-        return with_interval(difference(published.metrics[name], honest.metrics[name]))
+        return with_interval(pairs.difference(published.metrics[name], honest.metrics[name]))
 
     t, h = published.training, honest.training
     share = published.audit.get(published.reported, {})

@@ -48,25 +48,50 @@ def test_runs_hold_every_pixel_once_and_turn_with_the_image(angle):
     np.testing.assert_array_equal(runs, turned)
 
 
+STEPS = {0: (0, 1), 45: (-1, 1), 90: (-1, 0), 135: (-1, -1)}  # rows, columns; counter-clockwise
+
+
+def pairs(gray, levels, distance, angle):
+    """The symmetric, normalised matrix, pair by pair."""
+    p = np.zeros((levels, levels))
+    down, right = (distance * step for step in STEPS[angle])
+    for row in range(gray.shape[0]):
+        for column in range(gray.shape[1]):
+            other = row + down, column + right
+            if 0 <= other[0] < gray.shape[0] and 0 <= other[1] < gray.shape[1]:
+                i, j = gray[row, column], gray[other]
+                p[i, j] += 1
+                p[j, i] += 1
+    return p / p.sum()
+
+
 def test_cooccurrence_features_are_those_of_scikit_image_and_scipy():
     gray = np.random.default_rng(0).integers(0, 8, (20, 30)).astype(np.uint8)
     gray[5:15, 5:15] = 3
-    found = texture.cooccurrence_features(gray, 8, distances=(1, 3))
-    assert len(found) == 8 * 2 * 4
-    p = feature.graycomatrix(gray, [1, 3], np.deg2rad(texture.ANGLES), 8, symmetric=True, normed=True)
+    found = texture.cooccurrence_features(gray, 8, distances=(1, 2, 3))
+    assert len(found) == 8 * 3 * 4 and len(set(found.values())) > 80  # each distance has values of its own
     theirs = {"energy": "ASM", "inertia": "contrast", "correlation": "correlation"}
     theirs["inverse difference moment"] = "homogeneity"
-    for d, distance in enumerate((1, 3)):
-        for a, angle in enumerate(texture.ANGLES):
+    for distance in (1, 2, 3):
+        for angle in texture.ANGLES:
+            p = pairs(gray, 8, distance, angle)
             at = f", distance {distance}, {angle} degrees"
             for name, prop in theirs.items():
-                assert found[name + at] == pytest.approx(feature.graycoprops(p, prop)[d, a])
-            assert found["entropy" + at] == pytest.approx(scipy.stats.entropy(p[:, :, d, a].ravel(), base=2))
-            sums = [np.trace(p[::-1, :, d, a], k) for k in range(-7, 8)]
+                assert found[name + at] == pytest.approx(feature.graycoprops(p[:, :, None, None], prop)[0, 0])
+            assert found["entropy" + at] == pytest.approx(scipy.stats.entropy(p.ravel(), base=2))
+            sums = [np.trace(p[::-1], k) for k in range(-7, 8)]
             assert found["sum entropy" + at] == pytest.approx(scipy.stats.entropy(sums, base=2))
-            assert found["sum average" + at] == pytest.approx(2 * (np.arange(8) * p[:, :, d, a].sum(axis=1)).sum())
-            gaps = [np.trace(p[:, :, d, a], k) * (2 if k else 1) for k in range(8)]
+            assert found["sum average" + at] == pytest.approx(2 * (np.arange(8) * p.sum(axis=1)).sum())
+            gaps = [np.trace(p, k) * (2 if k else 1) for k in range(8)]
             assert found["difference entropy" + at] == pytest.approx(scipy.stats.entropy(gaps, base=2))
+
+
+def test_45_degrees_go_up_to_the_right_for_pairs_as_for_runs():
+    gray = (np.add.outer(np.arange(9), np.arange(9)) % 4).astype(np.uint8)  # constant along that diagonal
+    found = texture.cooccurrence_features(gray, 4, distances=(1, 2))
+    assert [found[f"inertia, distance {d}, 45 degrees"] for d in (1, 2)] == [0, 0]
+    assert found["inertia, distance 1, 135 degrees"] == pytest.approx(4)  # a step of 2 modulo 4
+    assert texture.run_lengths(gray, 4, 45)[:, 1:].sum() > texture.run_lengths(gray, 4, 135)[:, 1:].sum() == 0
 
 
 def test_a_constant_image():

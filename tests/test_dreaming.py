@@ -75,8 +75,30 @@ def test_dreams_of_a_linear_net_rise_and_are_opposite(tmp_path):
     assert claims["dream_opposition"].value < -0.95
     assert claims["dream_contrast_gap"].value > 0  # the middle lies within the outline
     assert claims["dream_inside_accumulated"].n == 4
+    assert claims["dream_opposition_untrained"].value < -0.95  # so says any linear net, trained or not
+    assert claims["dream_inside_area"].value == pytest.approx(0.197, abs=0.01)  # pi 6^2 / 24^2
+    single, accumulated = (claims[f"dream_inside_{name}"].value for name in ("single", "accumulated"))
+    assert claims["dream_inside_gain"].value == pytest.approx(accumulated - single)
+    assert single == pytest.approx(
+        (64 * 8 + 49 / 8) / 576, abs=1e-3
+    )  # 64 pixels at sqrt 8 deviations, 512 at -1 / sqrt 8
     names = {path.name for path in tmp_path.iterdir()}
     assert {"dreams.npz", "dreams.png", "dream_malignant.png", "dream_benign.gif", "dream_malignant"} <= names
     with np.load(tmp_path / dreaming.FILE) as stored:
         change = (stored["malignant_image"] - stored["start"])[:, 8:16, 8:16].mean()
     assert change > 0
+
+
+def test_lesions_are_drawn_not_taken_from_the_top(tmp_path):
+    run = done(tmp_path, tuple(example(i, i == 30) for i in range(31)), dreaming.Plan())
+    picked = dreaming.chosen(run, 6).ids
+    assert set(picked) != {"e0", "e1", "e2", "e3", "e4", "e30"} and "e30" in picked and len(set(picked)) == 6
+    assert dreaming.chosen(run, 6).ids == picked
+
+
+def test_what_training_adds_is_a_difference_lesion_by_lesion():
+    own = {name: np.array([1.0, 3.0]) for name in (*dreaming.COMPARED, "dream_score_benign")}
+    before = {name: np.array([0.5, 4.0]) for name in own}
+    found = dreaming.compared(own, before)
+    assert found["dream_opposition_learned"].tolist() == [0.5, -1.0]
+    assert found["dream_opposition_untrained"].tolist() == [0.5, 4.0] and "dream_score_benign_learned" not in found

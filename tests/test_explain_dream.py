@@ -254,3 +254,14 @@ def test_what_cannot_be_dreamt_is_refused():
         Settings(direction=0)
     with pytest.raises(cases.MammoError, match=r"clips must be above 0, found 0\.05, 0"):
         Settings(clip_image=0)
+
+
+def test_the_plain_map_of_a_linear_net_is_its_weights_z_scored():
+    kernel = np.random.default_rng(0).normal(size=(6, 7, 2, 2)).astype(np.float32)
+    image = keras.Input((6, 7, 2))
+    model = keras.Model(image, keras.layers.Flatten()(keras.layers.Conv2D(2, (6, 7), name="conv")(image)))
+    model.get_layer("conv").set_weights([kernel, np.zeros(2, np.float32)])
+    found = dream.one_map(model, np.ones((3, 6, 7, 2), np.float32))
+    slope = kernel[..., 1] - kernel[..., 0]
+    expected = (slope - slope.mean(axis=(0, 1))) / slope.std(axis=(0, 1))
+    np.testing.assert_allclose(found, np.stack([expected] * 3), atol=1e-5)

@@ -205,14 +205,36 @@ def test_a_choice_of_a_net_by_test_stands_beside_that_by_validation():
         losses = [{"log_loss": samples.estimate(x), "auc": samples.estimate(0.9 - x)} for x in (val, test)]
         return samples.record(run=run, validation=losses[0], metrics=losses[1], **changes)
 
-    group = [of("a", 0.3, 0.5), of("b", 0.4, 0.2), of("a", 0.3, 0.5, protocol="as_published")]  # b is not in all
-    paper = types.SimpleNamespace(PICKED={"net": ("a", "b"), "more": ("a", "b", "c")})
+    group = [of("a", 0.3, 0.5), of("b", 0.4, 0.2), of("a", 0.3, 0.5, protocol="as_published")]  # one row: no choice
+    paper = types.SimpleNamespace(PICKED={"net": ("a", "b", "c")})
     table = pairs.picked_table(paper, group)
     assert [[*row[:5], *(cell[:5] for cell in row[5:])] for row in table.rows] == [
-        ["net", "honest", "0", "validation", "a", "0.300", "0.500", "0.400"],
-        ["net", "honest", "0", "test", "b", "0.200", "0.200", "0.700"],
+        ["net, of 2 rows", "honest", "0", "validation", "a", "0.300", "0.500", "0.400"],
+        ["net, of 2 rows", "honest", "0", "test", "b", "0.200", "0.200", "0.700"],
     ]
     assert {len(row) for row in table.rows} == {len(table.columns)}
     other_split = dataclasses.replace(group[1], split="another")
     assert pairs.picked_table(paper, [group[0], other_split]) is None
     assert pairs.picked_table(types.SimpleNamespace(), group) is None
+
+
+def test_rows_on_two_test_parts_are_compared_without_pairing(tmp_path):
+    one = kept(tmp_path, predicted(0), run="net", metrics={"auc": samples.estimate(0.9, 0.03)})
+    other = kept(tmp_path, predicted(1, fold=1), run="baseline", metrics={"auc": samples.estimate(0.7, 0.04)})
+    paper = experiment([("nets are better", "net", "baseline")], net={}, baseline={})
+    with pytest.raises(cases.MammoError, match="different examples"):
+        pairs.comparisons_table(paper, [one, other])
+    paper.OTHER_TEST_PART = (("honest", "baseline"),)
+    table = pairs.comparisons_table(paper, [one, other])
+    assert table.rows == [
+        [
+            "nets are better",
+            "net - baseline",
+            "honest",
+            "AUC, two test parts",
+            "0.200 [0.150, 0.250]",
+            "n/a",
+            "higher",
+        ]
+    ]
+    assert "MOVER" in table.notes[1]

@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from mammo_tf import cases, page, report, tables
+from mammo_tf import cases, page, pairs, report, tables
 from mammo_tf import run as runs
 from tests import samples
 
@@ -49,7 +49,7 @@ def test_order_of_the_records_does_not_matter():
 
 def test_difference_of_two_estimates_by_hand():
     one, other = samples.estimate(0.9, half=0.03), samples.estimate(0.7, half=0.04)
-    gap = report.difference(one, other)
+    gap = pairs.difference(one, other)
     assert gap.value == pytest.approx(0.2)
     assert (gap.low, gap.high) == (pytest.approx(0.15), pytest.approx(0.25))  # 3-4-5
 
@@ -134,7 +134,7 @@ def test_the_page_is_one_file_well_nested_and_says_phantom(tmp_path):
 
 def test_the_gap_keeps_the_mark_of_an_interval_that_cannot_be_trusted():
     marked = dataclasses.replace(samples.estimate(0.9), method="clustered DeLong, logit; few positives (9 patients)")
-    gap = report.difference(marked, samples.estimate(0.7))
+    gap = pairs.difference(marked, samples.estimate(0.7))
     assert "few positives" in gap.method and "*" in tables.with_interval(gap)
 
 

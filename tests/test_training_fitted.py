@@ -108,3 +108,13 @@ def test_logits_are_those_of_the_model(net):
     images = NORMALIZER(arrays.images.astype(np.float32)[..., None] / 65535)
     np.testing.assert_allclose(net.logits(arrays), net.model(images), rtol=1e-5, atol=1e-6)
     assert net.classes == 2
+
+
+def test_the_net_before_its_training_has_the_weights_that_it_started_with():
+    image = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(3, 3, kernel_initializer=keras.initializers.HeNormal(5), name="conv")(image)
+    model = keras.Model(image, keras.layers.Dense(2, name="logits")(keras.layers.Flatten()(x)))
+    started = model.get_layer("conv").kernel.numpy()
+    model.get_layer("conv").kernel.assign(started + 1)
+    np.testing.assert_array_equal(fitted.untrained(model).get_layer("conv").kernel.numpy(), started)
+    assert model.get_layer("conv").kernel.numpy()[0, 0, 0, 0] == started[0, 0, 0, 0] + 1

@@ -11,6 +11,7 @@ a mass, the hand-crafted baseline of Yi et al. (2017).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ from skimage import feature
 
 from mammo_tf import cases
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2  # 2: diagonal pairs lie `distance` rows and columns apart, each distance its own
 ANGLES = (0, 45, 90, 135)  # degrees, counter-clockwise from the direction of the rows
 
 
@@ -57,8 +58,8 @@ def cooccurrence_features(
     Args:
         gray: (H, W) integers in [0, levels), as `levels_of` gives them.
         levels: their number.
-        distances: in pixels.
-        angles: in degrees.
+        distances: in pixels; diagonal pairs lie so many rows and so many columns apart (Haralick et al. 1973).
+        angles: among `ANGLES`.
 
     Raises:
         MammoError: the image is smaller than a distance, or holds a level outside the range.
@@ -66,15 +67,24 @@ def cooccurrence_features(
     gray = _checked(gray, levels)
     if max(distances) >= min(gray.shape):
         raise cases.MammoError(f"texture: an image of {gray.shape} has no pairs at distance {max(distances)}")
-    matrices = feature.graycomatrix(
-        gray, list(distances), np.deg2rad(angles), levels=levels, symmetric=True, normed=True
-    )
     return {
         f"{name}, distance {distance}, {angle:g} degrees": value
-        for d, distance in enumerate(distances)
-        for a, angle in enumerate(angles)
-        for name, value in _of_matrix(matrices[:, :, d, a]).items()
+        for distance in distances
+        for angle in angles
+        for name, value in _of_matrix(_pairs(gray, levels, distance, angle)).items()
     }
+
+
+def _pairs(gray: np.ndarray, levels: int, distance: int, angle: float) -> np.ndarray:
+    """P (levels, levels) of pairs (rows up, columns to the right); scikit-image rounds its own diagonals to a circle.
+
+    >>> _pairs(np.array([[0, 1, 2], [1, 2, 0], [2, 0, 0]]), 3, 1, 45).tolist()
+    [[0.25, 0.0, 0.0], [0.0, 0.25, 0.0], [0.0, 0.0, 0.5]]
+    """
+    diagonal = math.sqrt(2) if angle % 90 else 1.0
+    turned = -np.deg2rad(angle)  # its rows count downwards
+    found = feature.graycomatrix(gray, [distance * diagonal], [turned], levels=levels, symmetric=True, normed=True)
+    return found[:, :, 0, 0]
 
 
 def _of_matrix(p: np.ndarray) -> dict[str, float]:

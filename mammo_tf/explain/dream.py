@@ -205,6 +205,17 @@ def _step(
     return step.get_concrete_function()
 
 
+def one_map(model: keras.Model, images: np.ndarray, score: activation.Score = activation.MALIGNANT) -> np.ndarray:
+    """The plain saliency beside a dream's: the gradient of the score at images (B, H, W, C) as they are, z-scored.
+
+    Each channel by itself, as a dream does it; float32 of the same shape.
+    """
+    _, gradient = activation.slope(activation.scorer(model, score), tf.constant(images, tf.float32))
+    planes = tf.reshape(tf.transpose(gradient, (0, 3, 1, 2)), (-1, *images.shape[1:3]))
+    maps = tf.reshape(zscore(planes), (len(images), images.shape[3], *images.shape[1:3]))
+    return tf.transpose(maps, (0, 2, 3, 1)).numpy()
+
+
 def _clipped(x: tf.Tensor, settings: DirectedDream) -> tf.Tensor:
     return tf.clip_by_value(x, -settings.clip_image, settings.clip_image)
 

@@ -30,6 +30,22 @@ POOLED = {"block1_conv1": "block1_pool", "block2_conv1": "block2_pool", "block3_
 GRID = 6
 
 
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """Departures from torchvision's net.
+
+    Attributes:
+        stride: of the first convolution.
+        grid: side that the last feature map is averaged to. Images of 224 have a map of 6; where it is smaller, the
+            average repeats its pixels, and the first fully connected layer sees each of them several times.
+        initializer: seed -> how kernels start; PyTorch's default.
+    """
+
+    stride: int = 4
+    grid: int = GRID
+    initializer: Callable[[int], keras.Initializer] = blocks.fan_in_uniform
+
+
 def alexnet_features(
     x: keras.KerasTensor,
     *,
@@ -37,7 +53,7 @@ def alexnet_features(
     width: int = 64,
     fc: int = 4096,
     dropout: float = 0.5,
-    initializer: Callable[[int], keras.Initializer] = blocks.fan_in_uniform,
+    form: Form = Form(),
 ) -> keras.KerasTensor:
     """The net up to its second hidden fully connected layer.
 
@@ -47,23 +63,23 @@ def alexnet_features(
         width: filters of the first convolution, the others in proportion.
         fc: units of the two hidden fully connected layers.
         dropout: share of the units dropped before each of them.
-        initializer: seed -> how kernels start; PyTorch's default, as torchvision has it. Neither paper's holds for a
-            net without response normalisation.
+        form: what torchvision's form does not have.
 
     Returns:
         Features (B, fc).
     """
     for facts in CONVS:
-        facts = dataclasses.replace(facts, filters=facts.filters * width // 64)
-        x = blocks.conv(x, facts, seed=seed, initializer=initializer)
+        stride = form.stride if facts.stride > 1 else 1
+        facts = dataclasses.replace(facts, filters=facts.filters * width // 64, stride=stride)
+        x = blocks.conv(x, facts, seed=seed, initializer=form.initializer)
         x = blocks.relu(x, facts.name.replace("conv", "relu"))
         if facts.name in POOLED:
             x = blocks.max_pool(x, 3, 2, POOLED[facts.name])
-    x = blocks.AdaptiveAveragePool(GRID, name="pool")(x)
+    x = blocks.AdaptiveAveragePool(form.grid, name="pool")(x)
     x = keras.layers.Flatten(name="flatten")(x)
     for i in (1, 2):
         x = blocks.dropout(x, dropout, f"fc{i}_dropout", seed=seed)
-        x = blocks.dense(x, fc, f"fc{i}", seed=seed, initializer=initializer)
+        x = blocks.dense(x, fc, f"fc{i}", seed=seed, initializer=form.initializer)
         x = blocks.relu(x, f"fc{i}_relu")
     return x
 

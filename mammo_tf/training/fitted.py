@@ -122,6 +122,11 @@ class Fitted:
         return path
 
 
+def untrained(model: keras.Model) -> keras.Model:
+    """The net as it was before its training: its initializers are seeded, so they draw the same weights again."""
+    return keras.models.clone_model(model)
+
+
 def load_fitted(folder: Path, pipeline: Any, normalizer: Any, chosen: precision.Precision | None = None) -> Fitted:
     """The net of a finished run, ready to predict.
 

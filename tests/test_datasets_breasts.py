@@ -2,12 +2,16 @@
 
 import dataclasses
 import functools
+import os
+import pathlib
+import shutil
 
+import cv2
 import numpy as np
 import pytest
 
 from mammo_tf import cases, labels, regions
-from mammo_tf.datasets import breasts
+from mammo_tf.datasets import breasts, ddsm
 
 MALIGNANT, BENIGN = cases.Pathology.MALIGNANT, cases.Pathology.BENIGN
 CC, MLO = cases.Projection.CC, cases.Projection.MLO
@@ -164,3 +168,25 @@ def test_a_film_is_decoded_once_for_its_crop_whatever_asks_for_it():
     other = dataclasses.replace(dataset(film), fingerprint="another")
     breasts.breasts(other, labels.pathology, side=20, views=breasts.single)[0][0].views[0].pixels()
     assert len(decoded) == 2
+
+
+@pytest.mark.skipif("MAMMO_TF_REAL_DATA" not in os.environ, reason="needs the published overlay of DDSM")
+def test_the_published_overlay_of_ddsm_is_cut_round_its_centroid(tmp_path):
+    """A real outline over a made-up film of its size, through the reader: 675 pixels of 0.05 mm are 33.75 mm."""
+    source = pathlib.Path(os.environ["MAMMO_TF_REAL_DATA"]) / "ddsm"
+    mask = cv2.imread(str(source / "B_3013_1.RIGHT_MLO_MALIGNANT0.mask.png"), cv2.IMREAD_UNCHANGED) > 0
+    case = tmp_path / "cases/cancers/cancer_01/case3013"
+    case.mkdir(parents=True)
+    shutil.copy(source / "B_3013_1.RIGHT_MLO.OVERLAY", case)
+    film = np.random.default_rng(0).integers(0, 4096, mask.shape).astype(np.uint16)
+    cv2.imwrite(str(case / "B_3013_1.RIGHT_MLO.png"), film)
+    size = f"LINES {mask.shape[0]} PIXELS_PER_LINE {mask.shape[1]} BITS_PER_PIXEL 12 RESOLUTION 50"
+    facts = f"filename B-3013-1\nDIGITIZER LUMISYS\nSELECTED\nRIGHT_MLO {size} OVERLAY\n"
+    (case / "B-3013-1.ics").write_text("ics_version 1.0\n" + facts)
+    found, problems = breasts.breasts(ddsm.read(tmp_path), labels.pathology, views=breasts.single)
+    (one,), (crop,) = found, found[0].views
+    assert not problems and (one.label, crop.side, crop.projection, crop.shape) == (1.0, RIGHT, MLO, (675, 675))
+    y, x = (int(np.ceil(np.nonzero(mask)[axis].mean() - 675 / 2)) for axis in (0, 1))
+    padded = [np.pad(image, 675)[y + 675 : y + 1350, x + 675 : x + 1350] for image in (film, mask)]
+    np.testing.assert_array_equal(crop.pixels(), padded[0])
+    np.testing.assert_array_equal(crop.lesions[0].region.mask((675, 675)), padded[1])

@@ -12,8 +12,8 @@ import pytest
 
 from mammo_tf import artifacts, cli, commands, dreaming, export, records, reuse
 from mammo_tf.classical import handcrafted
-from mammo_tf.models import two_view
-from mammo_tf.pipeline import views
+from mammo_tf.models import alexnet, googlenet, inception_v3, resnet50, two_view, vgg
+from mammo_tf.pipeline import normalize, views
 from mammo_tf.training import schedule
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -62,7 +62,16 @@ def test_table_1_has_eighteen_rows_and_five_stand_apart():
     extra = {row.name for row in PAPER.RUNS if row.extra}
     assert extra == {f"{net}_parallel_aug_nodog" for net in PAPER.NETS}
     published = {row.name: row.published for row in PAPER.RUNS if not row.extra}
-    assert published["googlenet_parallel_aug"] == {"accuracy": 0.78, "auc": 0.87, "loss": 0.53}
+    columns = {  # Table 1, alexnet to resnet
+        ("noaug", "accuracy"): (0.70, 0.70, 0.78, 0.74, 0.72),
+        ("noaug", "auc"): (0.82, 0.79, 0.87, 0.84, 0.80),
+        ("noaug", "loss"): (1.24, 1.20, 1.51, 1.91, 0.78),
+        ("aug", "accuracy"): (0.70, 0.72, 0.78, 0.84, 0.74),
+        ("aug", "auc"): (0.78, 0.88, 0.87, 0.87, 0.81),
+        ("aug", "loss"): (0.65, 0.58, 0.53, 1.49, 0.64),
+    }
+    for (way, metric), values in columns.items():
+        assert tuple(published[f"{net}_parallel_{way}"][metric] for net in PAPER.NETS) == values
     assert published["googlenet_ensemble100"] == {"accuracy": 0.85, "auc": 0.91, "loss": 0.45}
     assert (published["sahiner"], published["huo"]) == ({"accuracy": 0.71}, {"accuracy": 0.60})
     assert sum("multimodal" in name for name in published) == 5
@@ -75,6 +84,8 @@ def test_the_paper_s_hyper_parameters():
     method = row.method(paper)
     (stage,) = method.stages
     assert (stage.epochs, float(stage.optimizer().learning_rate)) == (800, pytest.approx(1e-3))
+    assert isinstance(stage.optimizer(), keras.optimizers.Adam)
+    assert isinstance(method.pipeline.normalize(np.zeros((1, 2, 2), np.uint16)), normalize.PerImage)
     assert [stage.decay(epoch) for epoch in (0, 1, 2)] == pytest.approx([1, 0.99, 0.9801])
     assert stage.penalty == (("", 1e-6),) and method.select is schedule.lowest_val_loss
     assert (method.pipeline.shape, method.pipeline.full, method.pipeline.batch) == ((224, 224), (256, 256), 120)
@@ -87,6 +98,45 @@ def test_the_paper_s_hyper_parameters():
     pair = next(row for row in PAPER.RUNS if row.name == "vgg16_multimodal_aug").method(paper)
     assert isinstance(pair.pipeline, views.PairPipeline) and pair.net.func is two_view.multi_modal
     assert pair.pipeline.batch == 60 and pair.precision == "float32"
+
+
+def row_of(name):
+    return next(row for row in PAPER.RUNS if row.name == name)
+
+
+def test_each_row_has_the_backbone_of_its_name_and_the_filter_bank_but_for_those_without():
+    backbones = {
+        "alexnet": (alexnet.alexnet_features, {"width": 64, "fc": 4096, "dropout": 0.1}),
+        "vgg16": (vgg.vgg16_features, {"width": 64}),
+        "googlenet": (googlenet.googlenet_features, {"width": 64}),
+        "inceptionv3": (inception_v3.inception_v3_features, {"width": 32}),
+        "resnet": (resnet50.resnet50_features, {"width": 64}),
+    }
+    assert tuple(backbones) == tuple(PAPER.NETS)
+    for name in (name for name in NAMES if name.split("_")[0] in backbones and "ensemble" not in name):
+        net = row_of(name).method(PAPER.BUDGETS["paper"]).net.keywords
+        features, sizes = backbones[name.split("_")[0]]
+        assert net["features"].func is features and sizes.items() <= net["features"].keywords.items()
+        assert (net["dog"] is None) == name.endswith("_nodog")
+    assert row_of("vgg16_multimodal_aug").method(PAPER.BUDGETS["paper"]).net.keywords["top"].dropout == 0.1
+
+
+def test_alexnet_keeps_more_than_one_pixel_on_small_images():
+    forms = [
+        row_of("alexnet_parallel_aug").method(PAPER.BUDGETS[b]).net.keywords["features"] for b in ("paper", "demo")
+    ]
+    assert [(form.keywords["form"].stride, form.keywords["form"].grid) for form in forms] == [(4, 6), (2, 3)]
+    image = keras.Input((80, 80, 9))
+    net = keras.Model(image, forms[1](image))
+    assert net.get_layer("block3_pool").output.shape[1:3] == (3, 3) == net.get_layer("pool").output.shape[1:3]
+
+
+def test_a_budget_may_settle_and_the_demo_dreams_of_more_than_twenty_lesions():
+    demo = PAPER.BUDGETS["demo"]
+    fades = [PAPER.fade(epoch, budget=demo) for epoch in range(demo.epochs)]
+    first = demo.epochs - demo.settle
+    assert fades[first - 1] == pytest.approx(0.99 ** (first - 1)) and fades[first] == pytest.approx(0.1 * 0.99**first)
+    assert demo.dreams.lesions >= 20 and demo.members >= 8
 
 
 def test_the_parts_are_those_of_section_2_5():
@@ -150,13 +200,15 @@ def test_members_are_shared_out_and_averaged(out):
     command(out, "--only", "googlenet_ensemble100", "--protocol", "as_published", "--members", "1:2")
     found = {record.run: record for record in records.load(out / "yi2017") if record.protocol == "as_published"}
     member = found["googlenet_member001"]
+    trained = pathlib.Path(member.folder) / "model.keras"
+    written = trained.stat().st_mtime_ns
     ensemble = smoke("googlenet_ensemble100", "as_published", out)
     assert ensemble.needs == {"googlenet_parallel_aug": net.hash, "googlenet_member001": member.hash}
     each = [artifacts.read_predictions(pathlib.Path(r.folder) / "predictions.csv") for r in (net, member)]
     together = artifacts.read_predictions(pathlib.Path(ensemble.folder) / "predictions.csv")
     assert each[0].ids == together.ids and not np.allclose(each[0].scores, each[1].scores)
     np.testing.assert_allclose(together.scores, (each[0].scores + each[1].scores) / 2, atol=2e-3)
-    assert {"ensemble.csv", "ensemble.png"} <= files(ensemble)
+    assert {"ensemble.csv", "ensemble.png"} <= files(ensemble) and trained.stat().st_mtime_ns == written
 
 
 def test_a_hand_crafted_baseline(out):
@@ -171,6 +223,15 @@ def test_real_mammograms_are_examples_of_one_view(tmp_path):
     record = smoke("huo", "honest", tmp_path, "--root", f"mini_mias={root}")
     assert (record.dataset, record.dataset_kind) == ("mini_mias", "real")
     assert 50 <= sum(size["examples"] for size in record.sizes.values()) <= 57  # of 57 lesions with a place
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("MAMMO_TF_REAL_DATA" not in os.environ, reason="needs the real mini-MIAS")
+@pytest.mark.parametrize("name", ["alexnet_parallel_noaug", "alexnet_multimodal_aug", "sahiner"])
+def test_other_rows_run_on_real_mammograms_of_one_view(name, tmp_path):
+    root = pathlib.Path(os.environ["MAMMO_TF_REAL_DATA"]) / "mini_mias"
+    record = smoke(name, "honest", tmp_path, "--root", f"mini_mias={root}")
+    assert (record.dataset, record.dataset_kind) == ("mini_mias", "real")
 
 
 def test_members_of_what_is_no_ensemble_are_refused(capsys):

@@ -23,7 +23,18 @@ SIZES = {
         (40, intervals.Estimate(1.0, math.nan, math.nan, 9, "")),
     ],
 }
+CURVE = [
+    (
+        count,
+        {
+            name: intervals.Estimate(v, v - 0.1, v + 0.1, 40, "")
+            for name, v in (("auc", 0.8), ("log_loss", 1 / count))
+        },
+    )
+    for count in (1, 2, 30)
+]
 DRAWN = {
+    "ensemble": (figures_comparisons.ensemble, CURVE),
     "losses": (figures_comparisons.losses, NETS),
     "rocs": (figures_comparisons.rocs, PANELS),
     "table4": (figures_comparisons.table4, SIZES),
@@ -97,3 +108,19 @@ def test_table4_sorts_the_sizes_and_draws_the_intervals_that_there_are():
     assert bars == [(0.4, 0.8), (0.55, 0.85), (0.8, 0.95)]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0\n(no fine-tuning)", "40"]
     assert axes.get_ylim()[0] < 0.4 and legend(axes) == ["wide", "narrow"]
+
+
+def test_a_watched_test_part_is_a_dotted_line():
+    watched = [{**row, "test_loss": 2 * row["loss"]} for row in HISTORY]
+    (axes,) = figures_comparisons.losses({"net": watched}).axes
+    dotted = [line for line in axes.lines if line.get_linestyle() == ":"]
+    assert [line.get_label() for line in dotted] == ["net, test"]
+    np.testing.assert_allclose(dotted[0].get_ydata(), [2 / i for i in range(1, 11)])
+
+
+def test_the_ensemble_has_a_panel_a_metric_with_its_band():
+    left, right = draw("ensemble").axes
+    assert (left.get_ylabel(), right.get_ylabel(), right.get_xscale()) == ("AUC", "log-loss", "log")
+    np.testing.assert_allclose(right.lines[0].get_ydata(), [1, 1 / 2, 1 / 30])
+    ends = left.collections[0].get_paths()[0].vertices[:, 1]
+    assert (ends.min(), ends.max()) == pytest.approx((0.7, 0.9))

@@ -127,3 +127,13 @@ def test_a_large_mammogram_is_thinned_out_in_its_own_coordinates():
     large = np.zeros((1900, 1300), np.uint16)
     picture = figures_mammograms.patches_on_view(large, [], NAMES).axes[0].images[0]
     assert max(picture.get_array().shape) < 700 and picture.get_extent() == [-0.5, 1299.5, 1899.5, -0.5]
+
+
+def test_the_seed_is_a_square_round_its_pixels_beside_what_it_shows():
+    image = np.arange(60 * 50, dtype=np.uint16).reshape(60, 50)
+    figure = figures_mammograms.seeds([("CC", image, (10, 20, 16))], [image[10:26, 20:36]])
+    whole, crop = figure.axes
+    (square,) = whole.patches
+    assert (square.get_x(), square.get_y(), square.get_width(), square.get_height()) == (19.5, 9.5, 16, 16)
+    assert (whole.get_title(), crop.get_title()) == ("CC", "crop")
+    np.testing.assert_array_equal(crop.images[0].get_array(), image[10:26, 20:36])

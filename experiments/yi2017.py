@@ -52,6 +52,7 @@ class Budget(run.Budget):
         width: channels of the nets as a fraction of the paper's.
         members: of the ensemble (100).
         rate, decay: of Adam (0.001, times 0.99 an epoch).
+        norm_rate: the rate of nets with batch norm, which bear the paper's where the others die of it.
         settle: so many last epochs run at a tenth of the rate; 0 in the paper.
         texture_side: side of a crop in pixels when its hand-crafted features are measured.
         dreams: how much is dreamt.
@@ -68,6 +69,7 @@ class Budget(run.Budget):
     settle: int = 0
     texture_side: int = 300
     dreams: dreaming.Plan = dataclasses.field(default_factory=dreaming.Plan)
+    norm_rate: float = dataclasses.field(default=1e-3, metadata={"added": True})
 
 
 BUDGETS = {
@@ -186,6 +188,7 @@ NETS = {
     "inceptionv3": inceptionv3_features,
     "resnet": resnet_features,
 }
+WITH_BATCH_NORM = ("inceptionv3", "resnet")
 DROPOUT, L2 = 0.1, 1e-6  # section 3
 PRECISION = "float32"  # in bfloat16 GoogLeNet and AlexNet, deep and without batch norm, stay at chance (docs)
 FULL_TURN = (-0.5, 359.5)  # each whole degree alike
@@ -224,6 +227,7 @@ class Net:
         else:
             net = functools.partial(two_view.one_view, features=features, dog=sigmas, dropout=DROPOUT)
         make = views.PairPipeline if self.multimodal else views.ParallelPipeline
+        rate = budget.norm_rate if self.name in WITH_BATCH_NORM else budget.rate
         return method.KerasMethod(
             net=net,
             pipeline=make(
@@ -238,7 +242,7 @@ class Net:
             stages=(
                 schedule.Stage(
                     budget.epochs,
-                    functools.partial(adam.Adam, learning_rate=budget.rate),
+                    functools.partial(adam.Adam, learning_rate=rate),
                     decay=functools.partial(fade, budget=budget),
                     penalty=(("", L2),),
                 ),

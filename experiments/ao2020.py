@@ -281,6 +281,9 @@ def _row(name: str, protocol: run.Rules) -> run.Run:
 # CBIS-DDSM has 1,696 mass ROIs: 80 % of three crops each, 64 % of one.
 PAPER_TRAIN_SIZES = {"as_published": 4070, "honest": 1085}
 
+# What README shows; RESULTS.md shows all.
+FRONT = ("baseline_cnn", "resnet18_scratch", "resnet18_transfer")
+
 # What the page draws in one figure.
 TOGETHER = {"Figure 8: with and without augmentation": ("resnet18_transfer", "resnet18_transfer_unaugmented")}
 

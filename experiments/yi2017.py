@@ -391,7 +391,6 @@ SETS = {
 # What README shows; RESULTS.md shows all.
 FRONT = (
     "googlenet_multimodal_aug",
-    "googlenet_parallel_noaug",
     "googlenet_parallel_aug",
     "googlenet_ensemble100",
     "sahiner",

@@ -20,7 +20,7 @@ import numpy as np
 
 from mammo_tf import regions
 from mammo_tf.errors import DataError, MammoError, MissingError
-from mammo_tf.regions import ResizedLoader, WindowLoader
+from mammo_tf.regions import ResizedLoader, SizedLoader, WindowLoader
 
 
 class Side(enum.StrEnum):
@@ -111,8 +111,8 @@ class View:
 
     @functools.cached_property
     def shape(self) -> tuple[int, int]:
-        """(H, W) of the pixels; they are decoded for it, once, unless the view was cut or resized to a size."""
-        sized = isinstance(self.load, WindowLoader | ResizedLoader)
+        """(H, W) of the pixels; they are decoded for it, once, unless the loader knows."""
+        sized = isinstance(self.load, WindowLoader | ResizedLoader | SizedLoader)
         return (self.load.height, self.load.width) if sized else self.pixels().shape
 
     def window(self, top: int, left: int, height: int, width: int, *, id: str | None = None) -> View:

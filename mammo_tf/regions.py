@@ -186,6 +186,18 @@ class WindowLoader:
 
 
 @dataclasses.dataclass(frozen=True)
+class SizedLoader:
+    """Loads an image whose size is known before it is decoded; `load` gives (height, width)."""
+
+    load: Callable[[], np.ndarray]
+    height: int
+    width: int
+
+    def __call__(self) -> np.ndarray:
+        return self.load()
+
+
+@dataclasses.dataclass(frozen=True)
 class ResizedLoader:
     """Loads a view, a `cases.View`, resized to (height, width) uint16; `FULL` stands for its max_value."""
 

@@ -90,6 +90,12 @@ def test_a_case_by_hand(case):
     assert np.array_equal(lesion.region.mask(samples.SHAPE), mask) and lesion.region.bounds() == (3, 2, 6, 5)
 
 
+def test_the_size_of_a_film_is_known_before_it_is_decoded(case):
+    for view in ddsm.read(case.parent).views:
+        sealed = dataclasses.replace(view.load, load=None)  # would fail if it were called
+        assert dataclasses.replace(view, load=sealed).shape == view.pixels().shape
+
+
 def test_entries_are_the_overlays_and_the_films_without_one(case):
     samples.write_case(case.parents[2] / "normals" / "normal_02" / "case0005", "A-0005-1", marked=())
     rows = ddsm.entries(case.parents[3])

@@ -21,7 +21,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from mammo_tf import cases, datasets
+from mammo_tf import cases, datasets, regions
 from mammo_tf.datasets import about, copies, ddsm_case, ddsm_pixels, ddsm_writer
 from mammo_tf.datasets import ddsm_files as files
 from mammo_tf.datasets import ddsm_lesions as lesions
@@ -174,7 +174,7 @@ def _read_film(tree: files.Tree, key: str, case: ddsm_case.CaseFile, film: ddsm_
             patient_id=files.patient_of(key),
             side=film.side,
             projection=film.projection,
-            load=pixels.load,
+            load=regions.SizedLoader(pixels.load, film.rows, film.columns),
             max_value=pixels.max_value,
             spacing_mm=film.spacing_mm,
             lesions=found,

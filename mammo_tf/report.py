@@ -249,8 +249,6 @@ def command(section: Section) -> str:
     words += [f"--protocol {protocols[0]}"] if len(protocols) == 1 else []
     weights = sorted({r.weights for r in group} - {"scratch"})
     words += [f"--weights {'phantom' if w == 'phantom_standin' else w}" for w in weights]
-    precisions = {r.precision for r in group} - {"not stated"}
-    words += [f"--precision {one.removeprefix('mixed_')}" for one in precisions if len(precisions) == 1]
     seeds = sorted({r.seed for r in group})
     words += [f"--seed {seeds[0]}", *([f"--seeds {len(seeds)}"] if len(seeds) > 1 else [])]
     return " ".join(words)

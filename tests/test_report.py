@@ -154,16 +154,5 @@ def test_the_set_of_a_budget_is_known_though_its_rows_name_no_dataset():
     paper.SETS = {"demo": ("baseline_cnn",)}
     (whole,) = report.sections(paper, two_protocols())
     assert whole.whole and "--only" not in report.command(whole)
-    assert "--precision float32 --seed 0" in report.command(whole)
     paper.DATASETS = (types.SimpleNamespace(NAME="another"),)
     assert not report.sections(paper, two_protocols())[0].whole
-
-
-def test_the_command_names_the_precision_that_all_nets_had():
-    r = samples.record()
-
-    def command(*precisions):
-        return report.command(report.Section("", [], [dataclasses.replace(r, precision=one) for one in precisions]))
-
-    assert command("mixed_bfloat16", "not stated").endswith(" --precision bfloat16 --seed 0")
-    assert "--precision" not in command("mixed_bfloat16", "float32") + command("not stated")

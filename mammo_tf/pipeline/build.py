@@ -169,6 +169,18 @@ class Pipeline:
         zipped = tf.data.Dataset.zip(tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat(), order)
         return self._batches(zipped, arrays, self._prepare(None, None, normalizer), 0, False)
 
+    def enlarged(self, arrays: Arrays, normalizer: Normalizer, seed: int) -> tf.data.Dataset:
+        """The training set that every epoch of `train` sees, once and in order: the examples, then their copies.
+
+        Raises:
+            MammoError: there is no such set, since each epoch draws anew.
+        """
+        if self.augment is not None and self.copies is None:
+            raise cases.MammoError("pipeline: each epoch is augmented anew; only copies are the same in all of them")
+        order = tf.data.Dataset.range(len(arrays) * (1 + (self.copies or 0))).batch(self.batch)
+        zipped = tf.data.Dataset.zip(tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat(), order)
+        return self._batches(zipped, arrays, self._prepare(self.augment, self.copies, normalizer), seed, False)
+
     def _prepare(self, augment: augmenting.Augment | None, copies: int | None, normalizer: Normalizer) -> Callable:
         return prepare_batch(augment, copies, normalizer, self.margin)
 

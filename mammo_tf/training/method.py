@@ -24,6 +24,7 @@ import numpy as np
 from mammo_tf import cases, describe
 from mammo_tf.training import checkpoint, fitted, parts, precision, schedule, tensorboard
 from mammo_tf.training import fit as fitting
+from mammo_tf.training import frozen as freezing
 
 ALGORITHM_VERSION = 1
 MODEL_FILE, Fitted, load_fitted = fitted.MODEL_FILE, fitted.Fitted, fitted.load_fitted
@@ -48,6 +49,8 @@ class KerasMethod:
         start: `(model, context) -> None` puts into the model, after `pretrained`, what earlier runs learned, from
             their folders in `ctx.inputs`.
         precision: what "auto" stands for with this net; "auto" leaves it to the device.
+        frozen: where the net is cut: what comes before learns nothing, and its features are computed once. None
+            trains the net as its stages say.
     """
 
     net: Callable[..., Any]
@@ -61,6 +64,7 @@ class KerasMethod:
         default=None, metadata={"added": True}
     )
     precision: str = dataclasses.field(default="auto", metadata={"added": True})
+    frozen: freezing.Frozen | None = dataclasses.field(default=None, metadata={"added": True})
 
     def __post_init__(self):
         schedule.check(self.stages)
@@ -138,7 +142,9 @@ class KerasMethod:
         factors = parts.class_factors(train, self.class_weight, self.classes)
         weighted = dataclasses.replace(train, weights=train.weights * factors)
         data = fitting.Data(self.pipeline, normalizer, weighted, val, ctx.seed, watched)
-        outcome = fitting.fit(model, data, plan, [self._tensorboard(data, ctx, chosen)])
+        board = self._tensorboard(model, data, ctx, chosen)
+        learner, data = freezing.learned(self.frozen, model, data) if self.frozen else (model, data)
+        outcome = fitting.fit(learner, data, plan, [board])
         with precision.policy(chosen):
             bare = keras.Model(model.input, model.output, name=model.name)  # leaves the optimizer behind
         return Fitted(
@@ -171,7 +177,7 @@ class KerasMethod:
         }
 
     def _tensorboard(
-        self, data: fitting.Data, ctx: cases.Context, chosen: precision.Precision
+        self, model: keras.Model, data: fitting.Data, ctx: cases.Context, chosen: precision.Precision
     ) -> tensorboard.TensorBoard:
         optimizers = [stage.optimizer() for stage in self.stages]
         hparams = {
@@ -194,6 +200,7 @@ class KerasMethod:
             hparams=hparams,
             draw=ctx.draw,
             every=-(-schedule.ends(self.stages)[-1] // _SHOWN_EPOCHS),
+            whole=model,
         )
 
 

@@ -44,6 +44,7 @@ class TensorBoard:
             (classes, classes) with rows true and columns predicted; a missing one is left out. With more than two
             classes each that has examples gets a ROC curve of its own, against the rest.
         every: histograms and images appear each so many epochs.
+        whole: the net whose op graph is shown, where only its head is trained; None for the trained one.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class TensorBoard:
     hparams: Mapping[str, str | int | float | bool]
     draw: Mapping[str, Callable[..., np.ndarray]] = dataclasses.field(default_factory=dict)
     every: int = 1
+    whole: keras.Model | None = None
 
     def __post_init__(self):
         self._writer: tf.summary.SummaryWriter | None = None
@@ -64,7 +66,7 @@ class TensorBoard:
         self._writer = tf.summary.create_file_writer(str(self.folder))
         if not epochs_done:
             with self._writer.as_default(step=0):
-                _write_graph(model)
+                _write_graph(self.whole or model)
                 tf.summary.image("batch as augmented", _stretch(self.batch()), max_outputs=_SHOWN_IMAGES)
                 self._write_hparams()
             self._writer.flush()

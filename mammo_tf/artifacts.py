@@ -270,12 +270,13 @@ def _write_rows(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def training_facts(history: Sequence[Mapping[str, Any]], best_epoch: int | None) -> dict[str, float]:
     """What the table says of the training: the numbers of the best epoch and of the last, and how soon it came near.
 
-    `epochs_to_95` is the first epoch whose validation accuracy reaches 95 % of the way from 0.5 to its best.
+    `epochs_to_95` is the first epoch whose validation accuracy reaches 95 % of the way from 0.5 to its best; NaN
+    without a validation part.
     """
     if not history or best_epoch is None:
         return {}
     accuracy = np.array([row["val_accuracy"] for row in history], float)
-    target = 0.5 + 0.95 * (np.nanmax(accuracy) - 0.5)
+    target = math.nan if np.isnan(accuracy).all() else 0.5 + 0.95 * (np.nanmax(accuracy) - 0.5)
     near = np.flatnonzero(accuracy >= target)
     return {
         "best_epoch": int(best_epoch),

@@ -84,10 +84,13 @@ def in_words(parts: cases.Splits) -> str:
 
 
 def refuse_empty(parts: cases.Splits, reported: str) -> None:
-    """Raises cases.MammoError unless training, validation and the reported part hold both classes."""
+    """Raises cases.MammoError unless training, validation and the reported part hold both classes.
+
+    A split without a validation part has none to hold them.
+    """
     if not getattr(parts, reported):
         raise cases.MammoError(f"split: the protocol reports the {reported} part, but the split leaves it empty")
-    splits.require_classes(parts, tuple(dict.fromkeys(("train", "val", reported))))
+    splits.require_classes(parts, tuple(dict.fromkeys(("train", *(("val",) if parts.val else ()), reported))))
 
 
 def write_patients(folder: pathlib.Path, parts: cases.Splits) -> None:

@@ -45,7 +45,8 @@ def curves(history: History, *, best_epoch: int | None = None, title: str = "", 
         epochs = [row["epoch"] for row in history]
         marker = "o" if len(history) < 4 else None
         axes.plot(epochs, _column(history, key), color=TRAIN, marker=marker, label="training")
-        axes.plot(epochs, _column(history, f"val_{key}"), color=VALIDATION, marker=marker, label="validation")
+        if not np.isnan(validated := np.array(_column(history, f"val_{key}"), float)).all():
+            axes.plot(epochs, validated, color=VALIDATION, marker=marker, label="validation")
         if best_epoch is not None:
             axes.axvline(best_epoch, color=GRAY, linestyle=":", label=f"epoch {best_epoch}, chosen")
         _tidy(axes, "epoch", key)

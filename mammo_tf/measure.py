@@ -1,7 +1,7 @@
 """What a fitted method is worth on the reported part, and what the split it was fitted on looks like.
 
-The reported part is predicted once a split; thresholds come from validation. Several splits (folds, subsets) are
-scored apart and averaged; their AUC is never pooled.
+The reported part is predicted once a split; thresholds come from validation, and are 1/2 where nothing validates.
+Several splits (folds, subsets) are scored apart and averaged; their AUC is never pooled.
 
     scored = measure.predict(protocol, parts, fitted, ledger)
     predictions, fields = measure.measure(protocol, [scored], shown, seed=0)
@@ -25,7 +25,8 @@ class Scored:
     """One split, predicted.
 
     Attributes:
-        reported, validation: predictions of the part that the table speaks of, and of the validation part.
+        reported, validation: predictions of the part that the table speaks of, and of the validation part, None
+            without one.
         threshold: chosen on validation by the protocol's rule; NaN for more than two classes.
         train_labels: of the training part, (N,).
         training: `artifacts.training_facts`.
@@ -33,7 +34,7 @@ class Scored:
     """
 
     reported: artifacts.Predictions
-    validation: artifacts.Predictions
+    validation: artifacts.Predictions | None
     threshold: float
     train_labels: np.ndarray
     training: Mapping[str, float]
@@ -42,15 +43,16 @@ class Scored:
 
 def predict(protocol: Any, parts: cases.Splits, fitted: Any, ledger: audit.Ledger) -> Scored:
     """Predicts validation and, once, the reported part; chooses the second threshold on validation alone."""
-    validation = artifacts.Predictions.of(parts.val, fitted(parts.val), parts.fold)
+    validation = artifacts.Predictions.of(parts.val, fitted(parts.val), parts.fold) if parts.val else None
     reported = validation
     if protocol.reported != "val":
         part = getattr(parts, protocol.reported)
         reported = artifacts.Predictions.of(part, fitted(part), parts.fold)
-    threshold = math.nan
-    if validation.classes == 2:
+    threshold = math.nan if reported.classes > 2 else 0.5
+    if validation and reported.classes == 2:
         threshold = thresholds.choose_threshold(validation.labels, validation.scores, protocol.threshold)
-    ledger.read("val", getattr(fitted, "val_reads", 0) + 1)  # for the epochs and for the threshold
+    if validation:
+        ledger.read("val", getattr(fitted, "val_reads", 0) + 1)  # for the epochs and for the threshold
     history = list(getattr(fitted, "history", ()))
     return Scored(
         reported,
@@ -81,17 +83,26 @@ def measure(
     return artifacts.Predictions.joined([one.reported for one in scored]), {
         **fields,
         "threshold": float(np.mean([one.threshold for one in scored])),
-        "threshold_rule": getattr(protocol.threshold, "func", protocol.threshold).__name__,
+        "threshold_rule": _rule(protocol, scored[0]),
         "training": _mean_facts([one.training for one in scored]),
         "test_reads": max(one.test_reads for one in scored),
     }
 
 
+def _rule(protocol: Any, one: Scored) -> str:
+    rule = protocol.threshold if one.validation else thresholds.fixed
+    return getattr(rule, "func", rule).__name__
+
+
+def _validated(v: artifacts.Predictions | None, how: Mapping[str, Any]) -> dict[str, Any]:
+    return intervals.evaluate(v.labels, v.scores, v.patients, **how) if v else {}
+
+
 def _of_one(one: Scored, how: Mapping[str, Any]) -> dict[str, Any]:
-    p, v = one.reported, one.validation
+    p = one.reported
     return {
         "metrics": intervals.evaluate(p.labels, p.scores, p.patients, **how),
-        "validation": intervals.evaluate(v.labels, v.scores, v.patients, **how),
+        "validation": _validated(one.validation, how),
         "tuned": intervals.evaluate(p.labels, p.scores, p.patients, threshold=one.threshold, **how),
         "majority": intervals.majority_row(one.train_labels, p.labels, p.patients, **how),
     }
@@ -99,14 +110,15 @@ def _of_one(one: Scored, how: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_folds(scored: Sequence[Scored], how: Mapping[str, Any]) -> dict[str, Any]:
     reported = [(s.reported.labels, s.reported.scores, s.reported.patients) for s in scored]
-    validation = [(s.validation.labels, s.validation.scores, s.validation.patients) for s in scored]
+    parts = [s.validation for s in scored if s.validation]
+    validation = [(p.labels, p.scores, p.patients) for p in parts]
     constant = [
         (labels, np.full(len(labels), s.train_labels.mean()), patients)
         for s, (labels, _, patients) in zip(scored, reported, strict=True)
     ]
     return {
         "metrics": folds.evaluate(reported, **how),
-        "validation": folds.evaluate(validation, **how),
+        "validation": folds.evaluate(validation, **how) if validation else {},
         "tuned": folds.evaluate(reported, threshold=[s.threshold for s in scored], **how),
         "majority": folds.evaluate(constant, **how),
     }

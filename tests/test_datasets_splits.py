@@ -173,3 +173,12 @@ def test_three_positive_patients_are_enough_for_three_parts():
 def test_bad_calls_are_refused(examples, fractions, message):
     with pytest.raises(cases.MammoError, match=message):
         splits.patient_holdout(examples, seed=0, fractions=fractions)
+
+
+def test_folds_may_have_no_validation_part():
+    folds = splits.patient_kfold(cohort(), seed=0, folds=5, val_fraction=0)
+    assert all(parts.val == () and len(patients(parts.train)) == 80 for parts in folds)
+    with_part = splits.patient_kfold(cohort(), seed=0, folds=5, val_fraction=0.25)
+    assert [parts.test for parts in folds] == [parts.test for parts in with_part]
+    with pytest.raises(cases.MammoError, match="fractions above 0"):
+        splits.patient_kfold(cohort(), seed=0, folds=5, val_fraction=-0.1)

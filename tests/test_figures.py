@@ -63,7 +63,7 @@ def test_curves_show_the_history():
     np.testing.assert_allclose(lines(accuracy)["training"], [row["accuracy"] for row in HISTORY])
     np.testing.assert_allclose(lines(loss)["validation"], [row["val_loss"] for row in HISTORY])
     assert "epoch 7, chosen" in lines(accuracy)
-    assert np.isnan(lines(figures.curves([{"epoch": 1, "loss": 1.0, "accuracy": 0.5}]).axes[0])["validation"]).all()
+    assert "validation" not in lines(figures.curves([{"epoch": 1, "loss": 1.0, "accuracy": 0.5}]).axes[0])
 
 
 def test_roc_shows_the_auc_with_its_interval():
@@ -119,3 +119,9 @@ def test_a_map_of_zeros_can_be_drawn():
 def test_pyplot_is_never_loaded():
     code = "import sys, mammo_tf.figures; sys.exit('matplotlib.pyplot' in sys.modules or 'tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_training_without_validation_has_one_line():
+    nan = float("nan")
+    rows = [{"epoch": i, "accuracy": 0.5, "loss": 1 / i, "val_accuracy": nan, "val_loss": nan} for i in (1, 2)]
+    assert list(lines(figures.curves(rows, best_epoch=2).axes[1])) == ["training", "epoch 2, chosen"]

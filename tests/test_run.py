@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from mammo_tf import artifacts, cases, records, run
-from mammo_tf.datasets import folder, splits
+from mammo_tf import artifacts, cases, records, report, run
+from mammo_tf.datasets import folder, split_everything, splits
 from mammo_tf.evaluation import folds
 from tests import samples, toy_runs
 from tests.toy_runs import BUDGET, a_run, noisy_method, settings
@@ -173,3 +173,22 @@ def test_a_hook_that_is_not_named_is_not_called(tmp_path, monkeypatch):
     assert not called
     run.execute(a_run(), settings(tmp_path / "usual"))
     assert len(called) == 1
+
+
+def test_folds_without_a_validation_part_take_a_fixed_threshold(tmp_path):
+    plain = functools.partial(splits.patient_kfold, folds=3, val_fraction=0)
+    record = run.execute(a_run(split=plain), settings(tmp_path))
+    (loaded,) = records.load(pathlib.Path(record.folder))
+    assert (loaded.folds, loaded.threshold, loaded.threshold_rule) == (3, 0.5, "fixed")
+    assert loaded.validation == {} and "val" not in loaded.sizes
+    assert loaded.tuned["accuracy"] == loaded.metrics["accuracy"]
+    reads = json.loads((pathlib.Path(record.folder) / "fold1" / "reads.json").read_text())
+    assert reads == {"test": 1}
+    report.measured_table([loaded])  # no number of a validation part is asked for
+
+
+def test_all_data_tested_on_what_was_learned_is_a_leak_that_the_record_measures(tmp_path):
+    everything = functools.partial(split_everything.tested_on_training, leak="learned from")
+    record = run.execute(a_run(split=everything, protocol=run.Rules("as_published", "test")), settings(tmp_path))
+    assert record.leaks == ["learned from"] and record.audit["test"]["patient_share"] == 1.0
+    assert record.sizes["test"] == record.sizes["train"]

@@ -35,7 +35,7 @@ def patient_holdout(
     Raises:
         cases.MammoError: a label is unknown, an id repeats, or a part would lack a class.
     """
-    examples = _sorted(examples)
+    examples = sorted_examples(examples)
     _check_fractions(fractions, (2, 3))
     dealt = _deal(patient_labels(examples), fractions, np.random.default_rng(seed))
     parts = cases.Splits(*(of_patients(examples, names) for names in dealt))
@@ -48,13 +48,16 @@ def patient_kfold(
 ) -> tuple[cases.Splits, ...]:
     """`folds` splits whose test parts hold each patient once; `val_fraction` of the other patients validate.
 
+    With a `val_fraction` of 0 nobody does: such a run takes its last epoch and a fixed threshold.
+
     Raises:
         cases.MammoError: as `patient_holdout`, and when a class has fewer patients than folds.
     """
     from sklearn import model_selection  # takes a second to import
 
-    examples = _sorted(examples)
-    _check_fractions((1 - val_fraction, val_fraction), (2,))
+    examples = sorted_examples(examples)
+    shares = (1 - val_fraction, val_fraction) if val_fraction else (1.0,)
+    _check_fractions(shares, (1, 2))
     labels = patient_labels(examples)
     fewest = min(list(labels.values()).count(label) for label in (0.0, 1.0))
     if not 2 <= folds <= fewest:
@@ -64,10 +67,11 @@ def patient_kfold(
     out = []
     for fold, (rest, test) in enumerate(dealer.split(names, classes)):
         others = {name: labels[name] for name in names[rest]}
-        dealt = _deal(others, (1 - val_fraction, val_fraction), np.random.default_rng([seed, fold]))
-        parts = (of_patients(examples, chosen) for chosen in (*dealt, set(names[test])))
-        out.append(cases.Splits(*parts, fold=fold))
-        require_classes(out[-1], ("train", "val", "test"))
+        dealt = _deal(others, shares, np.random.default_rng([seed, fold]))
+        train, *val = (of_patients(examples, chosen) for chosen in dealt)
+        tested = of_patients(examples, set(names[test]))
+        out.append(cases.Splits(train, val[0] if val else (), tested, fold=fold))
+        require_classes(out[-1], ("train", "val", "test") if val else ("train", "test"))
     return tuple(out)
 
 
@@ -87,7 +91,7 @@ def official(
         cases.MammoError: as `patient_holdout`; an example has no official part; a patient stands in both parts and
             `drop_shared` is False.
     """
-    examples = _with_parts(_sorted(examples))
+    examples = _with_parts(sorted_examples(examples))
     _check_fractions((1 - val_fraction, val_fraction), (2,))
     test = tuple(e for e in examples if e.part == "test")
     rest = tuple(e for e in examples if e.part == "train")
@@ -140,7 +144,7 @@ def resplit_official_train(
     Raises:
         cases.MammoError: as `patient_holdout`; an example has no official part, or none is of the training part.
     """
-    examples = _with_parts(_sorted(examples))
+    examples = _with_parts(sorted_examples(examples))
     return patient_holdout((e for e in examples if e.part == "train"), seed, fractions=fractions)
 
 
@@ -158,7 +162,7 @@ def random_examples(
     Raises:
         cases.MammoError: as `patient_holdout`; `leak` is empty.
     """
-    examples = _sorted(examples)
+    examples = sorted_examples(examples)
     _check_fractions(fractions, (2,))
     if not leak:
         raise cases.MammoError("split: a random split over examples shares patients; say so in `leak`")
@@ -182,7 +186,8 @@ def require_classes(parts: cases.Splits, names: Sequence[str] = ("train", "val")
                 )
 
 
-def _sorted(examples: Iterable[cases.Example]) -> tuple[cases.Example, ...]:
+def sorted_examples(examples: Iterable[cases.Example]) -> tuple[cases.Example, ...]:
+    """The examples by id; refuses none at all, labels other than 0 and 1, and ids that repeat."""
     examples = tuple(sorted(examples, key=lambda e: e.id))
     if not examples:
         raise cases.MammoError("split: there are no examples to split")

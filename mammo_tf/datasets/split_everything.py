@@ -1,7 +1,8 @@
 """All examples for training, and the same or some of them for the test: a leak by design, named by its caller.
 
-Kreiss compares cross-validation with "training ALL data allocated for training (in all folds)" and testing "with test
-set (in all folds)" (Results): every fold's training part together is the whole of the data, and so is every test part.
+Kreiss compares cross-validation with "training ALL data allocated for training (in all folds)" and testing "with
+test set (in all folds)" (Results): the training parts of all folds are the whole of the data, and so are the test
+parts.
 
     parts = split_everything.tested_on_training(examples, seed=0, leak="every test image was learned from")
 """

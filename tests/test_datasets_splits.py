@@ -182,3 +182,14 @@ def test_folds_may_have_no_validation_part():
     assert [parts.test for parts in folds] == [parts.test for parts in with_part]
     with pytest.raises(cases.MammoError, match="fractions above 0"):
         splits.patient_kfold(cohort(), seed=0, folds=5, val_fraction=-0.1)
+
+
+def test_folds_over_examples_share_patients_and_say_so():
+    examples = cohort()
+    folds = splits.random_kfold(examples, seed=0, folds=4, val_fraction=0.25, leak="images of one patient")
+    assert sorted(e.id for parts in folds for e in parts.test) == ids(examples)
+    assert all(parts.leaks == ("images of one patient",) for parts in folds)
+    assert any(patients(parts.train) & patients(parts.test) for parts in folds)
+    assert {e.patient_id for parts in folds for e in parts.test} == {e.patient_id for e in examples}
+    with pytest.raises(cases.MammoError, match="say so in `leak`"):
+        splits.random_kfold(examples, seed=0, folds=4, val_fraction=0.25, leak="")

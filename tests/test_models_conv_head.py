@@ -11,7 +11,7 @@ from mammo_tf.models import conv_head, inception_v3
 from mammo_tf.pipeline import features
 from mammo_tf.training import frozen
 
-HEADS = ["head_conv", "head_pool", "head_relu", "head_flatten"]
+HEADS = ["top_conv", "top_pool", "top_relu", "top_flatten"]
 
 
 def inception(x, *, seed=0):
@@ -29,7 +29,7 @@ def test_conv_pool_relu_flatten_and_the_logits_stand_in_this_order():
     assert names[names.index(conv_head.CUT) :] == [conv_head.CUT, *HEADS, "logits"]
     assert all(name.startswith(conv_head.PREFIXES) for name in names[names.index(conv_head.CUT) + 1 :])
     assert model.get_layer(conv_head.CUT).output.shape[1:] == (3, 3, 128)
-    assert model.get_layer("head_pool").output.shape[1:] == (1, 1, 64)
+    assert model.get_layer("top_pool").output.shape[1:] == (1, 1, 64)
 
 
 def test_parameters_at_the_paper_s_size():
@@ -51,14 +51,14 @@ def test_parameters_at_the_paper_s_size():
 def test_what_is_tuned_changes_the_sizes(head, shape):
     image = keras.Input((8, 8, 16))
     model = keras.Model(image, head(image, classes=2, seed=0))
-    assert model.get_layer("head_pool").output.shape[1:] == shape
+    assert model.get_layer("top_pool").output.shape[1:] == shape
 
 
 def test_hidden_layers_and_dropout_stand_before_the_logits():
     image = keras.Input((4, 4, 8))
     model = keras.Model(image, conv_head.Head(fc=(7, 5), dropout=0.5)(image, classes=2, seed=0))
     names = [layer.name for layer in model.layers]
-    assert names[-6:] == ["head_dropout", "head_fc1", "head_fc1_relu", "head_fc2", "head_fc2_relu", "logits"]
+    assert names[-6:] == ["top_dropout", "top_fc1", "top_fc1_relu", "top_fc2", "top_fc2_relu", "logits"]
 
 
 def test_one_seed_is_one_head():
@@ -70,7 +70,7 @@ def test_one_seed_is_one_head():
 def test_the_net_is_cut_below_its_head():
     base, head = frozen.Frozen(conv_head.CUT, features.of).split(net(conv_head.Head(), side=75))
     assert base.output_shape == head.input_shape == (None, 1, 1, 128)
-    assert [layer.name for layer in head.layers if layer.weights] == ["head_conv", "logits"]
+    assert [layer.name for layer in head.layers if layer.weights] == ["top_conv", "logits"]
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,12 @@ def test_keras20_files_of_vgg_keep_their_names_and_must_be_complete(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "find, name", [(keras_weights.imagenet_resnet50, "resnet50_"), (keras_weights.imagenet_vgg16, "vgg16_")]
+    "find, name",
+    [
+        (keras_weights.imagenet_resnet50, "resnet50_"),
+        (keras_weights.imagenet_vgg16, "vgg16_"),
+        (keras_weights.imagenet_inception_v3, "inception_v3_"),
+    ],
 )
 def test_imagenet_weights_are_found_fetched_or_asked_for(find, name, tmp_path, monkeypatch):
     monkeypatch.setenv("MAMMO_TF_CACHE", str(tmp_path))
@@ -222,9 +227,12 @@ def test_imagenet_weights_are_found_fetched_or_asked_for(find, name, tmp_path, m
 def test_urls_and_sums_are_those_of_keras_applications():
     import inspect
 
-    from keras.src.applications import resnet, vgg16
+    from keras.src.applications import inception_v3, resnet, vgg16
 
     assert f"{keras_weights.BASE_URL}/resnet/" == resnet.BASE_WEIGHTS_PATH
     assert resnet.WEIGHTS_HASHES["resnet50"][1] == keras_weights.RESNET50_MD5
     assert f"{keras_weights.BASE_URL}/vgg16/{keras_weights.VGG16_FILE}" == vgg16.WEIGHTS_PATH_NO_TOP
     assert keras_weights.VGG16_MD5 in inspect.getsource(vgg16)
+    url = f"{keras_weights.BASE_URL}/inception_v3/{keras_weights.INCEPTION_V3_FILE}"
+    assert url == inception_v3.WEIGHTS_PATH_NO_TOP
+    assert keras_weights.INCEPTION_V3_MD5 in inspect.getsource(inception_v3)

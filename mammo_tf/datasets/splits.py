@@ -10,6 +10,7 @@ and on the set of examples, never on their order. scikit-learn's StratifiedKFold
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections import Counter
@@ -171,6 +172,30 @@ def random_examples(
     parts = cases.Splits(train, val, leaks=(leak,))
     require_classes(parts)
     return parts
+
+
+def random_kfold(
+    examples: Iterable[cases.Example], seed: int, *, folds: int, val_fraction: float, leak: str
+) -> tuple[cases.Splits, ...]:
+    """`folds` splits over examples, stratified by label, whoever the patient; otherwise as `patient_kfold`.
+
+    Args:
+        leak: what this lets leak, in words; it goes to `Splits.leaks` and from there to every report.
+
+    Raises:
+        cases.MammoError: as `patient_kfold`, of examples; `leak` is empty.
+    """
+    if not leak:
+        raise cases.MammoError("split: folds over examples share patients; say so in `leak`")
+    examples = sorted_examples(examples)
+    alone = [dataclasses.replace(example, patient_id=example.id) for example in examples]
+    known = {example.id: example for example in examples}
+
+    def whole(part: tuple[cases.Example, ...]) -> tuple[cases.Example, ...]:
+        return tuple(known[example.id] for example in part)
+
+    dealt = patient_kfold(alone, seed, folds=folds, val_fraction=val_fraction)
+    return tuple(cases.Splits(whole(p.train), whole(p.val), whole(p.test), p.fold, leaks=(leak,)) for p in dealt)
 
 
 def require_classes(parts: cases.Splits, names: Sequence[str] = ("train", "val")) -> None:

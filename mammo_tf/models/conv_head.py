@@ -21,7 +21,7 @@ from mammo_tf.models import blocks
 
 ALGORITHM_VERSION = 1
 
-PREFIXES = ("head_", "logits")  # layers of the head
+PREFIXES = ("top_", "logits")  # layers of the head
 CUT = "features"  # the layer that gives the feature map
 PADDINGS = ("same", "valid")
 
@@ -66,19 +66,19 @@ class Head:
                 f"head: a map of {x.shape[1]}x{x.shape[2]} has no place for a kernel of {self.kernel} without padding"
             )
         facts = blocks.Conv(
-            "head_conv",
+            "top_conv",
             self.filters,
             self.kernel,
             stride=self.stride,
             padding="same" if self.padding == "same" else 0,
         )
         x = blocks.conv(x, facts, seed=seed, initializer=keras.initializers.HeNormal)
-        x = keras.layers.MaxPooling2D(min(self.pool, *x.shape[1:3]), name="head_pool")(x)
-        x = keras.layers.Flatten(name="head_flatten")(blocks.relu(x, "head_relu"))
+        x = keras.layers.MaxPooling2D(min(self.pool, *x.shape[1:3]), name="top_pool")(x)
+        x = keras.layers.Flatten(name="top_flatten")(blocks.relu(x, "top_relu"))
         if self.dropout:
-            x = blocks.dropout(x, self.dropout, "head_dropout", seed=seed)
+            x = blocks.dropout(x, self.dropout, "top_dropout", seed=seed)
         for i, units in enumerate(self.fc, start=1):
-            x = blocks.relu(blocks.dense(x, units, f"head_fc{i}", seed=seed), f"head_fc{i}_relu")
+            x = blocks.relu(blocks.dense(x, units, f"top_fc{i}", seed=seed), f"top_fc{i}_relu")
         return blocks.logits(x, classes, seed=seed)
 
 

@@ -23,9 +23,11 @@ from mammo_tf.models import resnet50, weights
 BASE_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
 RESNET50_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 VGG16_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+INCEPTION_V3_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 # MD5 sums as keras.applications gives them.
 RESNET50_MD5 = "4d473c1dd8becc155b73f8504c6f6626"
 VGG16_MD5 = "6d6bbae143d832006294945121d1f1fc"
+INCEPTION_V3_MD5 = "bcbd6486424b2319ff4ef7d526e38f63"
 
 # Prefixes of the layers that belong to no backbone: the classifier, and what stands on top of a whole-image net.
 HEADS = ("logits", "top_", "heatmap")
@@ -45,6 +47,12 @@ def imagenet_vgg16() -> pathlib.Path:
     """The file of Keras' ImageNet weights of VGG16 (59 MB), as `imagenet_resnet50`."""
     url = f"{BASE_URL}/vgg16/{VGG16_FILE}"
     return weights.found_or_fetched("VGG16", (VGG16_FILE,), url, file_hash=VGG16_MD5)
+
+
+def imagenet_inception_v3() -> pathlib.Path:
+    """The file of Keras' ImageNet weights of Inception V3 (88 MB), as `imagenet_resnet50`."""
+    url = f"{BASE_URL}/inception_v3/{INCEPTION_V3_FILE}"
+    return weights.found_or_fetched("InceptionV3", (INCEPTION_V3_FILE,), url, file_hash=INCEPTION_V3_MD5)
 
 
 def load_by_name(

@@ -110,6 +110,11 @@ def imagenet(images: np.ndarray, *, channels: int = 3) -> Fixed:
     return Fixed(IMAGENET_MEAN, IMAGENET_STD, channels)
 
 
+def centred(images: np.ndarray, *, channels: int = 3) -> Fixed:
+    """[0, 1] to [-1, 1], as `preprocess_input` of Keras' Inception V3 does; takes nothing from the images."""
+    return Fixed((0.5,), (0.5,), channels)
+
+
 def train_statistics(images: np.ndarray, *, channels: int = 3) -> Fixed:
     """Mean and standard deviation over all pixels of the training images.
 

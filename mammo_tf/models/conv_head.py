@@ -102,5 +102,5 @@ def conv_head(
     Returns:
         Logits (B, classes), float32.
     """
-    x = keras.layers.Activation("linear", name=CUT)(features(x, seed=seed))
+    x = keras.layers.Identity(name=CUT)(features(x, seed=seed))
     return head(x, classes=classes, seed=seed)

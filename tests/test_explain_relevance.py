@@ -11,7 +11,7 @@ from mammo_tf.explain import relevance
 from tests.relevance_nets import NETS, ONE_TWO, RULES, built, fresh, images, same, through, two_layers
 
 # Keras 3.15 saves TensorFlow's variables through numpy.array, and numpy 2 warns of their signature.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]
 
 LIGHT = {
     "composite": ("baseline", "vgg16 of two views", "whole image, relu, vgg"),

@@ -7,6 +7,8 @@ from skimage import metrics
 from mammo_tf import cases
 from mammo_tf.explain import gradients, sanity
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 NOISE = RNG.normal(size=(3, 20, 16))
 

@@ -7,6 +7,8 @@ import pytest
 from mammo_tf import cases
 from mammo_tf.explain import answers, curves, gradients, localisation, masking, sanity, scores
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = scores.Settings(tolerance=1, removal=curves.Removal(steps=8), randomisation=sanity.Randomisation(stages=2))
 LESION = ("pointing", "inside", "dice", "iou", "auc")
 NET = ("deletion", "insertion")

@@ -11,6 +11,8 @@ from mammo_tf.models import conv_head, inception_v3
 from mammo_tf.pipeline import features
 from mammo_tf.training import frozen
 
+pytestmark = pytest.mark.slow
+
 HEADS = ["top_conv", "top_pool", "top_relu", "top_flatten"]
 
 

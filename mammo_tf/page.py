@@ -24,7 +24,7 @@ FIGURES = {
     "patches.png": "sampled patches of one training image",
     "heatmaps.png": "heatmaps of the surest examples",
 }
-_TOO_MANY = 16  # records of one section: more lines in one picture tell nothing
+_TOO_MANY = 7  # runs: a picture has no more colours, and a longer legend covers its lines
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8881; --warn: #b45309; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1500px; margin: 2rem auto; padding: 0 1.2rem; }
@@ -88,7 +88,8 @@ def _section(section: report.Section, together: Mapping[str, Sequence[str]]) -> 
         yield f'<p class="warn">{html.escape(report.PHANTOM)}</p>'
     yield f"<pre>{html.escape(report.command(section))}</pre>"
     yield from map(_table, section.tables)
-    everything = {} if len(section.records) > _TOO_MANY else {"all runs": [r.run for r in section.records]}
+    runs = list(dict.fromkeys(r.run for r in section.records))
+    everything = {} if len(runs) > _TOO_MANY else {"all runs": runs}
     for title, names in {**together, **everything}.items():
         yield from _comparison(title, [r for r in section.records if r.run in names])
     for record in section.records:

@@ -118,6 +118,7 @@ def test_levels_are_of_equal_width():
         (lambda: texture.run_lengths(GALLOWAY / 2, 4), "integers"),
         (lambda: texture.run_lengths(GALLOWAY, 4, 30), "0, 45, 90 or 135"),
         (lambda: texture.cooccurrence_features(GALLOWAY, 4, distances=(4,)), "no pairs at distance 4"),
+        (lambda: texture.cooccurrence_features(GALLOWAY, 4, angles=(0, 30)), r"90 or 135 degrees, found \(0, 30\)"),
     ],
 )
 def test_bad_input_is_named(call, reason):

@@ -131,6 +131,11 @@ def test_alexnet_keeps_more_than_one_pixel_on_small_images():
     assert net.get_layer("block3_pool").output.shape[1:3] == (3, 3) == net.get_layer("pool").output.shape[1:3]
 
 
+def test_the_choice_of_the_ensemble_s_net_is_among_the_fifteen():
+    (names,) = PAPER.PICKED.values()
+    assert len(names) == len(set(names)) == 15 and set(names) <= {row.name for row in PAPER.RUNS if not row.extra}
+
+
 def test_a_budget_may_settle_and_the_demo_dreams_of_more_than_twenty_lesions():
     demo = PAPER.BUDGETS["demo"]
     fades = [PAPER.fade(epoch, budget=demo) for epoch in range(demo.epochs)]

@@ -62,9 +62,11 @@ def cooccurrence_features(
         angles: among `ANGLES`.
 
     Raises:
-        MammoError: the image is smaller than a distance, or holds a level outside the range.
+        MammoError: the image is smaller than a distance, or holds a level outside the range; another angle.
     """
     gray = _checked(gray, levels)
+    if not set(angles) <= set(ANGLES):
+        raise cases.MammoError(f"texture: angles are 0, 45, 90 or 135 degrees, found {tuple(angles)}")
     if max(distances) >= min(gray.shape):
         raise cases.MammoError(f"texture: an image of {gray.shape} has no pairs at distance {max(distances)}")
     return {

@@ -1,4 +1,4 @@
-"""All examples for training, and the same or some of them for the test: a leak by design, named by its caller.
+"""All examples for training, and all of them again for the test: a leak by design, named by its caller.
 
 Kreiss compares cross-validation with "training ALL data allocated for training (in all folds)" and testing "with
 test set (in all folds)" (Results): the training parts of all folds are the whole of the data, and so are the test

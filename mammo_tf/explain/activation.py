@@ -150,7 +150,7 @@ def scorer(model: keras.Model, score: Score, direction: int = 1) -> Callable[[tf
                 f"{model.name}: layer {layer.name} computes in {layer.compute_dtype}, expected float32; "
                 "recast the net first"
             )
-    net = model if score.layer is None else _up_to(model, score.layer)
+    net = model if score.layer is None else up_to(model, score.layer)
     outputs = net.output_shape[-1]
     weights = np.zeros(outputs, np.float32)
     for index, weight in score.terms:
@@ -172,10 +172,15 @@ def _layers(model: keras.Model) -> Iterator[keras.Layer]:
         yield from _layers(layer) if isinstance(layer, keras.Model) else (layer,)
 
 
-def _up_to(model: keras.Model, name: str) -> keras.Model:
+def up_to(model: keras.Model, name: str) -> keras.Model:
+    """The net from its input to the output of a layer.
+
+    Raises:
+        MammoError: there is no such layer.
+    """
     names = [layer.name for layer in model.layers]
     if name not in names:
-        raise cases.MammoError(f"score: {model.name} has no layer {name}; there are {', '.join(names)}")
+        raise cases.MammoError(f"{model.name} has no layer {name}; there are {', '.join(names)}")
     return keras.Model(model.input, model.get_layer(name).output)
 
 

@@ -28,7 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from mammo_tf import cases
-from mammo_tf.explain import answers
+from mammo_tf.explain import activation, answers
 
 ALGORITHM_VERSION = 1
 
@@ -81,7 +81,7 @@ def mask_by_unit(model: keras.Model, images: np.ndarray, settings: UnitMasking, 
         MammoError: the images are not (N, H, W, C); the layer or the channel is not there, or has no map.
     """
     images = _images(images)
-    cut = _up_to(model, settings.layer)
+    cut = _map_of(model, settings.layer)
     if not 0 <= settings.channel < cut.output_shape[-1]:
         raise cases.MammoError(
             f"{settings.layer}: channel {settings.channel} is not among its {cut.output_shape[-1]} (from 0)"
@@ -99,7 +99,7 @@ def peaks(model: keras.Model, images: np.ndarray, layer: str, *, batch: int = 32
     It tells which units answer to a class, and which images to show of a unit: those with the highest peaks.
     """
     images = _images(images)
-    cut = _up_to(model, layer)
+    cut = _map_of(model, layer)
     top = _traced(cut, images.shape[1:], _peak)
     return _mapped(top, images, (len(images), cut.output_shape[-1]), batch)
 
@@ -111,14 +111,11 @@ def _images(images: np.ndarray) -> np.ndarray:
     return images
 
 
-def _up_to(model: keras.Model, name: str) -> keras.Model:
-    names = [layer.name for layer in model.layers]
-    if name not in names:
-        raise cases.MammoError(f"{model.name} has no layer {name}; there are {', '.join(names)}")
-    output = model.get_layer(name).output
-    if len(output.shape) != 4:
-        raise cases.MammoError(f"{name}: expected a map (B, u, v, channels), found {output.shape}")
-    return keras.Model(model.input, output)
+def _map_of(model: keras.Model, name: str) -> keras.Model:
+    cut = activation.up_to(model, name)
+    if len(cut.output_shape) != 4:
+        raise cases.MammoError(f"{name}: expected a map (B, u, v, channels), found {cut.output_shape}")
+    return cut
 
 
 def _upsampled(cut: keras.Model, channel: int, shape: tuple[int, ...]) -> Callable[[tf.Tensor], tf.Tensor]:

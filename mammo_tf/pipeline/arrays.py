@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -106,6 +109,32 @@ class Arrays:
             found["where"] = self.where
         with tf.device("CPU:0"):  # where tf.data works; left alone, they would settle on a GPU
             return {name: tf.constant(array) for name, array in found.items()}
+
+
+def check_labels(examples: Sequence[cases.Example]) -> None:
+    """Raises MammoError where a label is unknown (NaN)."""
+    if unknown := [example.id for example in examples if math.isnan(example.label)]:
+        some = ", ".join(unknown[:3])
+        raise cases.MammoError(f"pipeline: {len(unknown)} of {len(examples)} examples have no label: {some}")
+
+
+def check_examples(examples: Sequence[cases.Example]) -> None:
+    """Raises MammoError where a label is unknown, or an example has not one view."""
+    check_labels(examples)
+    several = [example.id for example in examples if len(example.views) != 1]
+    if several:
+        raise cases.MammoError(f"pipeline: {len(several)} examples have not one view: {', '.join(several[:3])}")
+
+
+def collect(examples: Sequence[cases.Example], **fields: Any) -> Arrays:
+    """`Arrays` of these examples; `fields` are those of it that the examples do not know."""
+    return Arrays(
+        labels=np.array([example.label for example in examples], np.float32),
+        weights=np.array([example.weight for example in examples], np.float32),
+        ids=tuple(example.id for example in examples),
+        patients=tuple(example.patient_id for example in examples),
+        **fields,
+    )
 
 
 def gather(tensors: dict[str, tf.Tensor], rows: tf.Tensor, shape: tuple[int, int]) -> tf.Tensor:

@@ -124,7 +124,7 @@ class Pipeline:
             DataError: with `strict`, a file is unreadable.
             MammoError: no example is left, a label is unknown, or an example has two views.
         """
-        check_examples(examples)
+        loaded.check_examples(examples)
         with futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             found = list(pool.map(functools.partial(_read, pipeline=self, strict=strict), examples))
         kept = [i for i, image in enumerate(found) if not isinstance(image, cases.Problem)]
@@ -132,7 +132,9 @@ class Pipeline:
         if not kept:
             first = f"; the first: {problems[0].path}: {problems[0].reason}" if problems else ""
             raise cases.MammoError(f"pipeline: no image left of {len(examples)} examples{first}")
-        return collect([examples[i] for i in kept], images=np.stack([found[i] for i in kept]), problems=problems)
+        return loaded.collect(
+            [examples[i] for i in kept], images=np.stack([found[i] for i in kept]), problems=problems
+        )
 
     def steps(self, arrays: Arrays) -> int:
         """Batches in an epoch of `train`; the last may be smaller."""
@@ -165,9 +167,7 @@ class Pipeline:
 
     def evaluate(self, arrays: Arrays, normalizer: Normalizer) -> tf.data.Dataset:
         """Every example once, in order, not augmented; batches as from `train`, the last may be smaller."""
-        order = tf.data.Dataset.range(len(arrays)).batch(self.batch)
-        zipped = tf.data.Dataset.zip(tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat(), order)
-        return self._batches(zipped, arrays, self._prepare(None, None, normalizer), 0, False)
+        return self._once(arrays, normalizer, None, 0)
 
     def enlarged(self, arrays: Arrays, normalizer: Normalizer, seed: int) -> tf.data.Dataset:
         """The training set that every epoch of `train` sees, once and in order: the examples, then their copies.
@@ -177,9 +177,15 @@ class Pipeline:
         """
         if self.augment is not None and self.copies is None:
             raise cases.MammoError("pipeline: each epoch is augmented anew; only copies are the same in all of them")
-        order = tf.data.Dataset.range(len(arrays) * (1 + (self.copies or 0))).batch(self.batch)
+        return self._once(arrays, normalizer, self.augment, seed)
+
+    def _once(
+        self, arrays: Arrays, normalizer: Normalizer, augment: augmenting.Augment | None, seed: int
+    ) -> tf.data.Dataset:
+        copies = self.copies if augment else None
+        order = tf.data.Dataset.range(len(arrays) * (1 + (copies or 0))).batch(self.batch)
         zipped = tf.data.Dataset.zip(tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat(), order)
-        return self._batches(zipped, arrays, self._prepare(self.augment, self.copies, normalizer), seed, False)
+        return self._batches(zipped, arrays, self._prepare(augment, copies, normalizer), seed, False)
 
     def _prepare(self, augment: augmenting.Augment | None, copies: int | None, normalizer: Normalizer) -> Callable:
         return prepare_batch(augment, copies, normalizer, self.margin)
@@ -253,30 +259,6 @@ def prepare_batch(
         return normalizer(chosen[:, middle, middle])
 
     return prepare
-
-
-def check_labels(examples: Sequence[cases.Example]) -> None:
-    if unknown := [example.id for example in examples if math.isnan(example.label)]:
-        some = ", ".join(unknown[:3])
-        raise cases.MammoError(f"pipeline: {len(unknown)} of {len(examples)} examples have no label: {some}")
-
-
-def check_examples(examples: Sequence[cases.Example]) -> None:
-    check_labels(examples)
-    several = [example.id for example in examples if len(example.views) != 1]
-    if several:
-        raise cases.MammoError(f"pipeline: {len(several)} examples have not one view: {', '.join(several[:3])}")
-
-
-def collect(examples: Sequence[cases.Example], **arrays: Any) -> Arrays:
-    """`Arrays` of these examples; `arrays` are its fields that the examples do not know."""
-    return Arrays(
-        labels=np.array([example.label for example in examples], np.float32),
-        weights=np.array([example.weight for example in examples], np.float32),
-        ids=tuple(example.id for example in examples),
-        patients=tuple(example.patient_id for example in examples),
-        **arrays,
-    )
 
 
 def decode(view: cases.View, *, strict: bool) -> np.ndarray | cases.Problem:

@@ -19,6 +19,7 @@ from concurrent import futures
 import numpy as np
 
 from mammo_tf import cases
+from mammo_tf.pipeline import arrays as loaded
 from mammo_tf.pipeline import build
 
 ALGORITHM_VERSION = 1
@@ -51,7 +52,7 @@ class PatchPipeline(build.Pipeline):
             MammoError: no example is left, a label is unknown, a view is no window or one of another size, or a page
                 has another max_value, dtype or size than the others.
         """
-        build.check_examples(examples)
+        loaded.check_examples(examples)
         windows = [self._window(example) for example in examples]
         parents = {id(window.view): window.view for window in windows}
         pages = {view.id: view for view in parents.values()}
@@ -63,7 +64,7 @@ class PatchPipeline(build.Pipeline):
             first = f"; the first: {problems[0].path}: {problems[0].reason}" if problems else ""
             raise cases.MammoError(f"pipeline: no patch left of {len(examples)}{first}")
         where = [(place[windows[i].view.id], windows[i].top, windows[i].left) for i in kept]
-        return build.collect(
+        return loaded.collect(
             [examples[i] for i in kept], images=images, problems=problems, where=np.array(where, np.int32)
         )
 

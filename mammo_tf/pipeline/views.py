@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from mammo_tf import cases
+from mammo_tf.pipeline import arrays as loaded
 from mammo_tf.pipeline import augment as augmenting
 from mammo_tf.pipeline import build
 
@@ -88,7 +89,7 @@ class PairPipeline(build.Pipeline):
         """
         if odd := [example.id for example in examples if len(example.views) != 2]:
             raise cases.MammoError(f"pipeline: {len(odd)} examples have not two views: {', '.join(odd[:3])}")
-        build.check_labels(examples)
+        loaded.check_labels(examples)
         with futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             read = functools.partial(_read_pair, pipeline=self, strict=strict)
             found = list(pool.map(read, examples))
@@ -98,7 +99,7 @@ class PairPipeline(build.Pipeline):
             first = f"; the first: {problems[0].path}: {problems[0].reason}" if problems else ""
             raise cases.MammoError(f"pipeline: no pair of views left of {len(examples)} examples{first}")
         images = np.stack([np.stack(found[i], axis=-1) for i in kept])
-        return build.collect([examples[i] for i in kept], images=images, problems=problems)
+        return loaded.collect([examples[i] for i in kept], images=images, problems=problems)
 
     def _prepare(
         self, augment: augmenting.Augment | None, copies: int | None, normalizer: build.Normalizer

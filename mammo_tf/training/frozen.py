@@ -3,8 +3,8 @@
 What is frozen gives each image the same features in every epoch (batch norms keep their statistics there), so the
 head learns what it would have learned below the whole net, in a fraction of the time.
 
-    stages = (Stage(50, keras.optimizers.Adam, trainable=("head_", "logits")),)
-    method = KerasMethod(net, pipeline, stages, frozen=Frozen("mixed10", features.of))
+    stages = (Stage(50, keras.optimizers.Adam, trainable=conv_head.PREFIXES),)
+    method = KerasMethod(net, pipeline, stages, frozen=Frozen(conv_head.CUT, features.of))
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mammo_tf import cases, figures, regions
+from mammo_tf import cases, figures, figures_folds, regions
 from mammo_tf.evaluation import intervals, metrics, multiclass
 
 SALIENCY_EXAMPLES = 200
@@ -138,6 +138,9 @@ def draw_predictions(
         auc = measured["auc"]
         roc = figures.roc(predictions.labels, predictions.scores, estimate=auc, note=shown.note)
         figures.save(roc, folder / "roc.png")
+        if len(numbers := np.unique(predictions.folds)) > 1:
+            each = [(p.labels, p.scores) for p in map(predictions.of_fold, numbers)]
+            figures_folds.draw(folder, each, shown.class_names, estimate=auc, note=shown.note)
         matrix = metrics.confusion_matrix(predictions.labels, predictions.scores >= 0.5)
     else:
         matrix = multiclass.confusion_matrix(predictions.labels, predictions.probabilities)

@@ -29,7 +29,7 @@ from mammo_tf import cases, describe
 VARIABLE = "MAMMO_TF_CACHE"
 STALE_HOURS = 24.0
 _TEMPORARY = ".making-"
-MEMORY_BYTES = 256 * 2**20
+MEMORY_BYTES = 512 * 2**20
 _MEMORY: collections.OrderedDict[Hashable, np.ndarray] = collections.OrderedDict()
 _LOCK = threading.Lock()
 

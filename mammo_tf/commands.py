@@ -98,7 +98,14 @@ def _add_explain(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("run", type=pathlib.Path, help="folder of a run (or of several, with --only)")
     parser.add_argument("--only", metavar="NAME", help="the run of that name below the folder")
     parser.add_argument("--protocol", default=None)
-    parser.add_argument("--method", default="heatmap", help="heatmap: where the patch net sees malignant lesions")
+    help = "heatmap: where the patch net sees malignant lesions; for maps of the run's own net saliency, smoothgrad, "
+    help += "gradient_x_input, integrated_gradients, occlusion, lrp_epsilon, lrp_z_plus, lrp_composite, deconvnet, "
+    help += "guided_backpropagation, gradcam, unit_masking, activation_maximisation; or all of these"
+    parser.add_argument("--method", default="heatmap", metavar="NAME", help=help)
+    parser.add_argument(
+        "--class", dest="name", help="whose score is explained, or its number; default: the predicted"
+    )
+    parser.add_argument("--no-scores", action="store_true", help="pictures and arrays alone; the scores take longer")
     help = "DICOM, PNG, TIFF, PGM or JPEG files; without, the examples that the run kept"
     parser.add_argument("--images", nargs="+", type=pathlib.Path, default=[], metavar="FILE", help=help)
     parser.add_argument("--bits", type=commands_data.positive, help="bits of the values, where the file has more")
@@ -111,6 +118,8 @@ def _explain(options: argparse.Namespace) -> None:
     from mammo_tf import explaining
 
     how = {"method": options.method, "images": options.images, "out": options.out, "bits": options.bits}
+    how |= {} if options.name is None else {"name": options.name}
+    how |= {"scored": False} if options.no_scores else {}
     paths = [str(path) for path in explaining.explain(_one_run(options), **how)]
     print(json.dumps(paths) if options.json else "\n".join(paths))
 

@@ -10,6 +10,8 @@ Heat is P(malignant mass) + P(malignant calcification) of the patch net slid ove
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -215,7 +217,29 @@ def heatmap(
     return save(maps(*found, examples, titles), out, note)
 
 
+def _by_maps(record: records.Record, *given: Any, **how: Any) -> list[pathlib.Path]:
+    """One of MAPS. By name: no number of a run hangs on what draws it, and hashes count what a module imports."""
+    return importlib.import_module("mammo_tf.explaining_methods").explain(record, *given, **how)
+
+
+MAPS = (
+    "saliency",
+    "smoothgrad",
+    "gradient_x_input",
+    "integrated_gradients",
+    "occlusion",
+    "lrp_epsilon",
+    "lrp_z_plus",
+    "lrp_composite",
+    "deconvnet",
+    "guided_backpropagation",
+    "gradcam",
+    "unit_masking",
+    "activation_maximisation",
+    "all",
+)
 METHODS: dict[str, Callable[..., list[pathlib.Path]]] = {"heatmap": heatmap}
+METHODS |= {name: functools.partial(_by_maps, method=name) for name in MAPS}
 
 
 def example_of(path: pathlib.Path, bits: int | None, intensity: str = "raw") -> cases.Example:
@@ -249,6 +273,8 @@ def explain(
     images: Sequence[pathlib.Path] = (),
     out: pathlib.Path,
     bits: int | None = None,
+    name: str | None = None,
+    scored: bool = True,
 ) -> list[pathlib.Path]:
     """Draws a run's explanations into a folder; returns the files written.
 
@@ -258,10 +284,15 @@ def explain(
         images: files to explain; none stands for the examples that the run kept.
         out: the folder, made where it is missing.
         bits: see `example_of`.
+        name: of the class to explain, or its number; None for the predicted class. Not of a heatmap.
+        scored: whether the maps are scored too, as far as they can be.
 
     Raises:
-        cases.MammoError: no such method; a file that cannot be read; a run without a heatmap.
+        cases.MammoError: no such method or class; a file that cannot be read; a run without a heatmap.
     """
     if method not in METHODS:
         raise cases.MammoError(f"--method {method}: there are {', '.join(METHODS)}")
-    return METHODS[method](record, images, artifacts.make_folder(pathlib.Path(out)), bits)
+    if name is not None and method not in MAPS:
+        raise cases.MammoError(f"--class {name}: --method {method} shows malignant lesions alone")
+    how = {"name": name, "scored": scored} if method in MAPS else {}
+    return METHODS[method](record, images, artifacts.make_folder(pathlib.Path(out)), bits, **how)

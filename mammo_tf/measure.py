@@ -71,7 +71,7 @@ def measure(
 
     Returns:
         the predictions of all splits, and the fields of the record that speak of them (`records.Record`: metrics,
-        validation, tuned, threshold, threshold_rule, majority, training, test_reads).
+        validation, tuned, threshold, threshold_rule, majority, training, test_reads, per_fold).
     """
     how = {"draws": shown.draws, "seed": seed}
     if scored[0].reported.classes > 2:
@@ -121,6 +121,7 @@ def _of_folds(scored: Sequence[Scored], how: Mapping[str, Any]) -> dict[str, Any
         "validation": folds.evaluate(validation, **how) if validation else {},
         "tuned": folds.evaluate(reported, threshold=[s.threshold for s in scored], **how),
         "majority": folds.evaluate(constant, **how),
+        "per_fold": {name: folds.per_fold(reported)[name].tolist() for name in ("auc", "accuracy")},
     }
 
 

@@ -19,10 +19,13 @@ FIGURES = {
     "curves.png": "accuracy and loss",
     "roc.png": "ROC",
     "confusion.png": "confusion matrix",
+    "mean_roc.png": "mean ROC of the folds",
+    "folds.png": "fold by fold",
     "saliency_0.png": "saliency, negatives",
     "saliency_1.png": "saliency, positives",
     "patches.png": "sampled patches of one training image",
     "heatmaps.png": "heatmaps of the surest examples",
+    "explained.png": "methods of explanation, lesion by lesion",
 }
 _TOO_MANY = 7  # runs: a picture has no more colours, and a longer legend covers its lines
 STYLE = """
@@ -133,7 +136,8 @@ def has_folder(record: records.Record) -> bool:
 
 def _run(record: records.Record) -> Iterable[str]:
     folder = pathlib.Path(record.folder or ".")
-    pictures = [(folder / name, caption) for name, caption in FIGURES.items() if (folder / name).is_file()]
+    found = [(_drawn(folder, name), caption) for name, caption in FIGURES.items()]
+    pictures = [(path, f"{caption}{_fold(path, folder)}") for path, caption in found if path.is_file()]
     if not pictures or not record.folder:
         return
     yield f"<h3>{html.escape(record.run)}, {html.escape(record.protocol)}, seed {record.seed}</h3>"
@@ -144,9 +148,19 @@ def _run(record: records.Record) -> Iterable[str]:
     yield f'<div class="figures">{images}</div>'
 
 
+def _drawn(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """A figure of the whole run, or, where it has several splits, that of the first."""
+    first = folder / "fold0" / name
+    return first if first.is_file() and not (folder / name).is_file() else folder / name
+
+
+def _fold(path: pathlib.Path, folder: pathlib.Path) -> str:
+    return "" if path.parent == folder else f", {path.parent.name}"
+
+
 def _span(path: pathlib.Path) -> str:
     """Curves and saliency montages are twice as wide as the rest."""
-    return "" if path.name in ("roc.png", "confusion.png") else ' class="double"'
+    return "" if path.name in ("roc.png", "confusion.png", "mean_roc.png") else ' class="double"'
 
 
 def _image(data: bytes, alt: str, kind: str = "png") -> str:

@@ -55,6 +55,7 @@ class Record:
         needs: hashes of the runs that this one started from, by name.
         split: hash of the patients of each part; runs of one split carry the same.
         folds: number of splits that the metrics are averaged over.
+        per_fold: metric -> its value in each of them; empty where there is one.
         seconds, memory_mb (peak of the process so far), versions, hardware, commit, created: of this very run; not
             part of what a seed repeats.
     """
@@ -98,6 +99,7 @@ class Record:
     needs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     split: str = ""
     folds: int = 1
+    per_fold: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
     folder: str = ""
 
     @property
@@ -112,7 +114,14 @@ class Record:
 
 
 _ESTIMATES = ("metrics", "tuned", "majority", "claims", "validation")
-_LATER = {"validation": {}, "needs": {}, "split": "", "folds": 1, "folder": ""}  # absent from older records
+_LATER = {  # absent from older records
+    "validation": {},
+    "needs": {},
+    "split": "",
+    "folds": 1,
+    "per_fold": {},
+    "folder": "",
+}
 
 
 def label(run: str, protocol: str, dataset: cases.Dataset, budget: str, seed: int) -> str:

@@ -190,8 +190,10 @@ def test_without_files_the_examples_that_the_run_kept_are_drawn(folder, tmp_path
 
 
 def test_a_method_or_a_heatmap_that_there_is_not_is_named(folder, tmp_path):
-    with pytest.raises(cases.MammoError, match="--method saliency: there are heatmap"):
-        explaining.explain(record(folder), method="saliency", out=tmp_path)
+    with pytest.raises(cases.MammoError, match="--method tea leaves: there are heatmap, saliency"):
+        explaining.explain(record(folder), method="tea leaves", out=tmp_path)
+    with pytest.raises(cases.MammoError, match="--class benign: --method heatmap shows malignant"):
+        explaining.explain(record(folder), name="benign", out=tmp_path)
     cv2.imwrite(str(tmp_path / "a.png"), TEST[0].views[0].pixels())
     alone = tiny_nets.kept(tmp_path / "alone", tiny_nets.whole_net(sign=1))
     with pytest.raises(cases.DataError, match="neither the run nor what it started from"):

@@ -42,12 +42,23 @@ def saliency(
     Raises:
         MammoError: the images are not (N, S, S, C), or the model has no such class.
     """
-    images, classes = _checked(model, images, class_index)
-    gradient = _gradient_function(model, images.shape[1:])
-    out = np.empty(images.shape[:-1], np.float32)
+    return _strength(by_image(model, *_checked(model, images, class_index), batch=batch))
+
+
+def by_image(model: keras.Model, images: np.ndarray, classes: np.ndarray, *, batch: int = 32) -> np.ndarray:
+    """The derivative of each image's score by its values: (N, H, W, C) float32.
+
+    Args:
+        model: gives logits (B, classes); run in inference mode.
+        images: (N, H, W, C) float32, normalised as the model expects.
+        classes: (N,) int, the class whose score is derived; -1: the predicted class.
+        batch: images a step; no result depends on it.
+    """
+    gradient = gradient_function(model, images.shape[1:])
+    out = np.empty(images.shape, np.float32)
     for start in range(0, len(images), batch):
         part = slice(start, start + batch)
-        out[part] = _strength(gradient(tf.constant(images[part]), tf.constant(classes[part]))[0].numpy())
+        out[part] = gradient(tf.constant(images[part]), tf.constant(classes[part], tf.int32))[0].numpy()
     return out
 
 
@@ -72,7 +83,7 @@ def smoothgrad(
         (N, S, S) float32, at least 0.
     """
     images, classes = _checked(model, images, class_index)
-    gradient = _gradient_function(model, images.shape[1:])
+    gradient = gradient_function(model, images.shape[1:])
     out = np.empty(images.shape[:-1], np.float32)
     for i, image in enumerate(images):
         draw = np.random.default_rng((seed, i)).standard_normal((samples, *image.shape), np.float32)
@@ -104,7 +115,7 @@ def _checked(
     return images, classes
 
 
-def _gradient_function(model: keras.Model, shape: tuple[int, ...]) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+def gradient_function(model: keras.Model, shape: tuple[int, ...]) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     """(images, classes; -1 means the predicted one) -> (gradients, classes used), traced once for any batch."""
     signature = [tf.TensorSpec((None, *shape), tf.float32), tf.TensorSpec((None,), tf.int32)]
 

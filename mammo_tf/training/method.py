@@ -51,6 +51,7 @@ class KerasMethod:
         precision: what "auto" stands for with this net; "auto" leaves it to the device.
         frozen: where the net is cut: what comes before learns nothing, and its features are computed once. None
             trains the net as its stages say.
+        steps: what TensorBoard shows of single training steps, which changes no result; None for the epochs alone.
     """
 
     net: Callable[..., Any]
@@ -65,6 +66,7 @@ class KerasMethod:
     )
     precision: str = dataclasses.field(default="auto", metadata={"added": True})
     frozen: freezing.Frozen | None = dataclasses.field(default=None, metadata={"added": True})
+    steps: tensorboard.Steps | None = dataclasses.field(default=None, metadata={"added": True})
 
     def __post_init__(self):
         schedule.check(self.stages)
@@ -83,8 +85,8 @@ class KerasMethod:
 
         Raises:
             MammoError: a class is missing from training or all but one from validation, pre-trained weights are
-                needed and not given, a stage matches no layer, the net has other classes, the folder cannot be
-                written, or the checkpoint found belongs to another training.
+                needed and not given, a stage or `steps` matches no layer, the net has other classes, the folder
+                cannot be written, or the checkpoint found belongs to another training.
         """
         chosen = precision.resolve(ctx.precision, own=self.precision)
         log.info("%s; precision %s: %s", precision.describe_device(), chosen.policy, chosen.reason)
@@ -143,8 +145,10 @@ class KerasMethod:
         weighted = dataclasses.replace(train, weights=train.weights * factors)
         data = fitting.Data(self.pipeline, normalizer, weighted, val, ctx.seed, watched)
         board = self._tensorboard(model, data, ctx, chosen)
+        shown = self.steps.weights(model) if self.steps else []  # raises before features are computed
         learner, data = freezing.learned(self.frozen, model, data) if self.frozen else (model, data)
-        outcome = fitting.fit(learner, data, plan, [board])
+        logs = self._step_logs(shown, data, board.folder)
+        outcome = fitting.fit(learner, data, plan, [board, *logs], logs)
         with precision.policy(chosen):
             bare = keras.Model(model.input, model.output, name=model.name)  # leaves the optimizer behind
         return Fitted(
@@ -164,6 +168,7 @@ class KerasMethod:
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
             if not (field.metadata.get("added") and getattr(self, field.name) == field.default)
+            and field.name != "steps"  # decides nothing: a training may go on with it or without
         }
         weights = Path(ctx.weights).read_bytes() if self.pretrained else b""
         return {
@@ -202,6 +207,14 @@ class KerasMethod:
             every=-(-schedule.ends(self.stages)[-1] // _SHOWN_EPOCHS),
             whole=model,
         )
+
+    def _step_logs(
+        self, weights: Sequence[keras.Variable], data: fitting.Data, folder: Path
+    ) -> list[tensorboard.StepLog]:
+        if self.steps is None:
+            return []
+        per_epoch, epochs = data.pipeline.steps(data.train), schedule.ends(self.stages)[-1]
+        return [tensorboard.StepLog(folder, weights, self.steps.histograms, per_epoch=per_epoch, epochs=epochs)]
 
 
 def _in_words(side: int | tuple[int, int]) -> int | str:

@@ -282,7 +282,7 @@ def _row(name: str, protocol: run.Rules) -> run.Run:
 PAPER_TRAIN_SIZES = {"as_published": 4070, "honest": 1085}
 
 # What README shows; RESULTS.md shows all.
-FRONT = ("baseline_cnn", "resnet18_scratch", "resnet18_transfer")
+FRONT = ("resnet18_scratch", "resnet18_transfer")
 
 # What the page draws in one figure.
 TOGETHER = {"Figure 8: with and without augmentation": ("resnet18_transfer", "resnet18_transfer_unaugmented")}

@@ -767,11 +767,8 @@ SETS = {
 # What README shows; RESULTS.md shows all.
 FRONT = (
     "patch_resnet50_s10",
-    "patch_vgg16_s10",
-    "resnet_v256-128x1",
     "vgg_v256-128x1",
     "ensemble",
-    "inbreast_vgg_vgg_0",
     "inbreast_vgg_vgg_72",
 )
 

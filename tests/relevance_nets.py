@@ -12,6 +12,7 @@ from mammo_tf.models import (
     all_conv,
     all_conv_heads,
     baseline,
+    conv_head,
     dog,
     googlenet,
     inception_v3,
@@ -43,6 +44,15 @@ NETS = {  # net as a function of the images, their side, their channels
     "googlenet of torchvision": (
         functools.partial(googlenet.googlenet, width=8, variant=googlenet.TORCHVISION),
         32,
+        3,
+    ),
+    "conv head": (
+        functools.partial(
+            conv_head.conv_head,
+            features=functools.partial(inception_v3.inception_v3_features, width=2),
+            head=conv_head.Head(4, fc=(4,)),
+        ),
+        96,
         3,
     ),
     "inception_v3": (functools.partial(inception_v3.inception_v3, width=4), 75, 3),

@@ -27,7 +27,8 @@ def test_heights_are_those_of_linear_interpolation_between_the_steps():
     at = np.linspace(0.003, 0.997, 71)  # no corner lies there
     for labels, scores in folds():
         false_positive, true_positive, _ = metrics.roc_curve(labels, scores)
-        assert figures_folds.heights(labels, scores, at) == pytest.approx(np.interp(at, false_positive, true_positive))
+        expected = np.interp(at, false_positive, true_positive)
+        assert figures_folds.heights(labels, scores, at) == pytest.approx(expected)
 
 
 def test_the_mean_curve_has_the_mean_of_the_areas():

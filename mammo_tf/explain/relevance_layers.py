@@ -1,6 +1,7 @@
 """What relevance propagation does with each type of layer; layers with weights, and sums, go to `relevance_rules`.
 
-    ReLU, dropout, response normalisation      relevance passes: y = d x, with d held fixed
+    ReLU, dropout, an identity, response
+    normalisation                              relevance passes: y = d x, with d held fixed
     max-pool                                   the winner of each window takes all
     padding, cropping, flattening, a view,
     concatenation                              relevance goes where the value came from
@@ -74,6 +75,7 @@ def first_order(layer: keras.Layer, inputs: Inputs, relevance: tf.Tensor) -> rul
 HANDLERS: dict[Any, Handler] = {
     keras.layers.ReLU: passed,
     keras.layers.Dropout: passed,
+    keras.layers.Identity: passed,
     "mammo_tf>LocalResponseNormalization": passed,
     keras.layers.MaxPooling2D: routed,
     keras.layers.ZeroPadding2D: routed,
@@ -109,7 +111,7 @@ def averages(layer: keras.Layer) -> bool:
     if type(layer) is keras.layers.MaxPooling2D:
         return tuple(layer.pool_size) == (1, 1)  # a stride, no choice
     takes_one = type(layer) is not keras.layers.Concatenate and not is_bank(layer)
-    return type(layer) is keras.layers.Dropout or (takes_one and handler(layer) in (routed, linear))
+    return type(layer) in (keras.layers.Dropout, keras.layers.Identity) or (takes_one and handler(layer) in (routed, linear))
 
 
 def keeps_sign(layer: keras.Layer) -> bool:

@@ -68,6 +68,9 @@ for heatmap in HEATMAPS:
         whole = functools.partial(all_conv.whole_image, backbone=VGG, top=TOPS[top], heatmap=HEATMAPS[heatmap])
         NETS[f"whole image, {heatmap}, {top}"] = (whole, 96, 3)
 
+# One of each kind: the nine whole-image nets are one backbone below three heatmaps and three tops.
+KINDS = [name for name in NETS if "whole image" not in name or name == "whole image, features, resnet"]
+
 LOW, HIGH = -2.0, 2.5
 ONE_TWO = np.array([[[[1, 2]]]], "float32")
 RULES = {

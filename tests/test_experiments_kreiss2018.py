@@ -193,8 +193,13 @@ def test_every_head_of_the_search_fits_the_map(side):
         assert type(stage.optimizer()).__name__.lower() == name
 
 
+# Under as_published a row differs in its folds, which the tests above look at; these three differ in more.
+ALSO_PUBLISHED = ("inceptionv3_all_data", "inceptionv3_cv_augment_first", "tuned")
+RUN = [(name, protocol) for name, protocol in ROWS if protocol == "honest" or name in ALSO_PUBLISHED]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "protocol"), ROWS)
+@pytest.mark.parametrize(("name", "protocol"), RUN)
 def test_every_row_runs(name, protocol, out):
     record = smoke(name, protocol, out)
     folder = pathlib.Path(record.folder)

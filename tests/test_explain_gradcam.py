@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mammo_tf import cases
 from mammo_tf.explain import gradcam
-from tests.relevance_nets import NETS, ONE_TWO, built, images, two_layers
+from tests.relevance_nets import KINDS, NETS, ONE_TWO, built, images, two_layers
 
 ENDS = np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])  # 2 cells to 4 pixels: their centres lie at 0.5, 2.5
 
@@ -136,7 +136,10 @@ def test_what_has_no_map_is_refused():
         gradcam.gradcam(averaged(), X[0])
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n == "baseline" else [pytest.mark.slow]) for n in NETS])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in KINDS if name != "baseline"]
+
+
+@pytest.mark.parametrize("name", ["baseline", *SLOW])
 def test_every_net_of_the_suite_has_a_map(name):
     """A map of zeros is right where every place speaks against the class."""
     model, x = built(name), images(*NETS[name][1:])

@@ -118,7 +118,7 @@ def test_a_net_in_bfloat16_gives_what_the_same_weights_give_in_float32():
         np.testing.assert_array_equal(one, other)
 
 
-SLOW = ["alexnet", "resnet18", "vgg16 of one view", "vgg16 of two views", "googlenet", "whole image, softmax, fc"]
+SLOW = ["alexnet", "resnet18", "vgg16 of two views", "googlenet"]
 
 
 @pytest.mark.parametrize("name", ["baseline", *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)])

@@ -8,7 +8,7 @@ import pytest
 
 from mammo_tf import cases
 from mammo_tf.explain import answers, gradients, rewire
-from tests.relevance_nets import NETS, ONE_TWO, built, flat, images, through
+from tests.relevance_nets import KINDS, NETS, ONE_TWO, built, flat, images, through
 
 BOTH = [rewire.deconvnet, rewire.guided_backpropagation]
 
@@ -251,7 +251,7 @@ def policy(name):
 LIGHT = ("baseline",)
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in LIGHT else [pytest.mark.slow]) for n in NETS])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in LIGHT else [pytest.mark.slow]) for n in KINDS])
 def test_every_net_of_the_suite_is_rewired(name):
     model, x = built(name), images(*NETS[name][1:])
     classes = answers.predicted(model, x)

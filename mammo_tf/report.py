@@ -40,9 +40,12 @@ class Section:
 
 
 def paper_table(experiment: Any) -> Table:
-    """The paper's own numbers, one row a run."""
+    """The paper's own numbers, one row a run; of a paper without any, its rows."""
     rows: dict[str, Sequence[str]] = {}
     keys = list(dict.fromkeys(key for run in experiment.RUNS for key in run.published))
+    if not keys:
+        names = dict.fromkeys(run.name for run in experiment.RUNS if not run.extra)
+        return Table("The paper's numbers", ["run", "paper"], [[name, "prints none"] for name in names])
     for run in experiment.RUNS:
         if run.published:
             rows[run.name] = [run.name, *(number(run.published.get(key)) for key in keys)]

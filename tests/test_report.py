@@ -54,6 +54,14 @@ def test_difference_of_two_estimates_by_hand():
     assert (gap.low, gap.high) == (pytest.approx(0.15), pytest.approx(0.25))  # 3-4-5
 
 
+def test_a_paper_without_numbers_has_its_rows_named():
+    experiment = an_experiment()
+    plain = [types.SimpleNamespace(name=name, published={}, extra=name == "ours") for name in ("one", "ours")]
+    experiment.RUNS = (*plain, plain[0])
+    table = report.paper_table(experiment)
+    assert (table.columns, table.rows) == (["run", "paper"], [["one", "prints none"]])
+
+
 def test_phantom_and_budgets_below_paper_get_no_difference_to_the_paper():
     experiment = an_experiment()
     phantom = samples.record(budget="paper")

@@ -110,8 +110,10 @@ def averages(layer: keras.Layer) -> bool:
     """Whether each output is a sum over inputs with weights of at least 0, or one of the inputs."""
     if type(layer) is keras.layers.MaxPooling2D:
         return tuple(layer.pool_size) == (1, 1)  # a stride, no choice
+    if type(layer) in (keras.layers.Dropout, keras.layers.Identity):
+        return True
     takes_one = type(layer) is not keras.layers.Concatenate and not is_bank(layer)
-    return type(layer) in (keras.layers.Dropout, keras.layers.Identity) or (takes_one and handler(layer) in (routed, linear))
+    return takes_one and handler(layer) in (routed, linear)
 
 
 def keeps_sign(layer: keras.Layer) -> bool:

@@ -350,10 +350,11 @@ QUICK = (
 
 
 def explanations(done: Any) -> dict[str, Any]:
-    """Hook: methods of explanation scored on lesions of the test part, in the first fold; all at budget paper."""
+    """Hook: methods of explanation scored on lesions of the test part, in the first fold; all at budget paper, and one
+    alone at smoke."""
     if done.parts.fold:
         return {}
-    chosen = tuple(methods.METHODS) if done.budget.name == "paper" else QUICK
+    chosen = {"smoke": QUICK[:1], "paper": tuple(methods.METHODS)}.get(done.budget.name, QUICK)
     return explained.scored(done, methods=chosen, count=done.budget.lesions)
 
 

@@ -44,7 +44,7 @@ def paper_table(experiment: Any) -> Table:
     rows: dict[str, Sequence[str]] = {}
     keys = list(dict.fromkeys(key for run in experiment.RUNS for key in run.published))
     if not keys:
-        names = dict.fromkeys(run.name for run in experiment.RUNS if not run.extra)
+        names = dict.fromkeys(run.name for run in experiment.RUNS if not getattr(run, "extra", False))
         return Table("The paper's numbers", ["run", "paper"], [[name, "prints none"] for name in names])
     for run in experiment.RUNS:
         if run.published:

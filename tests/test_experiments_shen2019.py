@@ -170,6 +170,7 @@ def test_paper_schedules_are_those_of_section_3_1_2():
     assert (transfer.epochs, float(transfer.optimizer().learning_rate)) == (200, pytest.approx(1e-5))
 
 
+@pytest.mark.slow
 def test_patch_net_whole_image_net_and_the_rest_that_hangs_on_them(out):
     """Patch net -> all-convolutional net with flips and heatmaps -> INbreast with subsets; two steps.
 

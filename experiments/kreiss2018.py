@@ -350,8 +350,7 @@ QUICK = (
 
 
 def explanations(done: Any) -> dict[str, Any]:
-    """Hook: methods of explanation scored on lesions of the test part, in the first fold; all at budget paper, and one
-    alone at smoke."""
+    """Hook: methods of explanation scored on lesions of the test part, in the first fold: all at budget paper."""
     if done.parts.fold:
         return {}
     chosen = {"smoke": QUICK[:1], "paper": tuple(methods.METHODS)}.get(done.budget.name, QUICK)

@@ -1,5 +1,6 @@
 """Nets for the tests of `explain.relevance`: the suite's own, as small as they can be, and some to do by hand."""
 
+import contextlib
 import functools
 
 import keras
@@ -83,6 +84,16 @@ RULES = {
 
 def images(side, channels, count=2):
     return np.random.default_rng(0).uniform(LOW, HIGH, (count, side, side, channels)).astype("float32")
+
+
+@contextlib.contextmanager
+def policy(name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def fresh(name):

@@ -1,4 +1,3 @@
-import contextlib
 import functools
 
 import keras
@@ -8,7 +7,7 @@ import tensorflow as tf
 
 from mammo_tf import cases
 from mammo_tf.explain import relevance
-from tests.relevance_nets import NETS, ONE_TWO, RULES, built, fresh, images, same, through, two_layers
+from tests.relevance_nets import NETS, ONE_TWO, RULES, built, fresh, images, policy, same, through, two_layers
 
 # Keras 3.15 saves TensorFlow's variables through numpy.array, and numpy 2 warns of their signature.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]
@@ -108,16 +107,6 @@ def without_biases(name):
         if getattr(layer, "use_bias", False):
             layer.bias.assign(np.zeros(layer.bias.shape))
     return model
-
-
-@contextlib.contextmanager
-def policy(name):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 @pytest.mark.parametrize("name", ["baseline", "vgg16 of one view", "whole image, softmax, fc"])

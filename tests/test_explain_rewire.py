@@ -1,14 +1,12 @@
 """Deconvnet and guided backpropagation against their definitions, written out in numpy for nets of two layers."""
 
-import contextlib
-
 import keras
 import numpy as np
 import pytest
 
 from mammo_tf import cases
 from mammo_tf.explain import answers, gradients, rewire
-from tests.relevance_nets import KINDS, NETS, ONE_TWO, built, flat, images, through
+from tests.relevance_nets import KINDS, NETS, ONE_TWO, built, flat, images, policy, through
 
 BOTH = [rewire.deconvnet, rewire.guided_backpropagation]
 
@@ -236,16 +234,6 @@ def test_models_and_questions_that_do_not_fit_are_refused():
         rewire.deconvnet(model, NOISE, layer="conv2", channel=4)
     with pytest.raises(cases.MammoError, match="channel 1 is that of no layer"):
         rewire.deconvnet(model, NOISE, channel=1)
-
-
-@contextlib.contextmanager
-def policy(name):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 LIGHT = ("baseline",)

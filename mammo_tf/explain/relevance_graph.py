@@ -93,6 +93,17 @@ class Graph:
         return found
 
 
+def refuse_form(model: keras.Model, what: str) -> None:
+    """Raises MammoError, beginning with `what`, unless the model is a graph from (B, H, W, C) to (B, classes)."""
+    if not hasattr(model, "_nodes_by_depth"):
+        raise cases.MammoError(f"{what}: {model.name} is no functional model")
+    shapes = [tuple(x.shape) for x in (*model.inputs, *model.outputs)]
+    if [len(shape) for shape in shapes] != [4, 2]:
+        raise cases.MammoError(
+            f"{what}: {model.name} goes from and to {shapes}, expected one (B, H, W, C), one (B, classes)"
+        )
+
+
 def read(model: keras.Model) -> Graph:
     """The steps of a net.
 
@@ -100,13 +111,7 @@ def read(model: keras.Model) -> Graph:
         MammoError: the model is not functional, has not one input of images and one output (B, classes), or holds a
             layer that relevance propagation has no rule for.
     """
-    if not hasattr(model, "_nodes_by_depth"):
-        raise cases.MammoError(f"relevance: {model.name} is no functional model")
-    shapes = [tuple(x.shape) for x in (*model.inputs, *model.outputs)]
-    if [len(shape) for shape in shapes] != [4, 2]:
-        raise cases.MammoError(
-            f"relevance: {model.name} goes from and to {shapes}, expected one (B, H, W, C), one (B, classes)"
-        )
+    refuse_form(model, "relevance")
     numbers, steps = {id(model.inputs[0]): IMAGE}, []
     for node in _nodes(model):
         layers.refuse_unknown(node.operation, len(node.outputs[0].shape))

@@ -26,7 +26,7 @@ import numpy as np
 import tensorflow as tf
 
 from mammo_tf import cases
-from mammo_tf.explain import activation, answers, gradients
+from mammo_tf.explain import activation, answers, gradients, relevance_graph
 from mammo_tf.explain import relevance_layers as layers
 
 ALGORITHM_VERSION = 1
@@ -79,7 +79,7 @@ def deconvnet(
         if channel is not None:
             raise cases.MammoError(f"deconvnet: channel {channel} is that of no layer; give the layer too")
         return _from_class(model, images, classes, _deconvnet_relu, batch, "deconvnet")
-    _refuse_form(model, "deconvnet")
+    relevance_graph.refuse_form(model, "deconvnet")
     images, _ = answers.checked(model, images, 0 if classes is None else classes, "deconvnet")
     cut = activation.up_to(model, layer)
     count = cut.output_shape[-1]
@@ -123,7 +123,7 @@ def _guided_relu(x: tf.Tensor) -> tuple[tf.Tensor, Backward]:
 def _from_class(
     model: keras.Model, images: np.ndarray, classes: int | np.ndarray | None, relu: Relu, batch: int, what: str
 ) -> np.ndarray:
-    _refuse_form(model, what)
+    relevance_graph.refuse_form(model, what)
     last = model.outputs[0]._keras_history.operation
     if isinstance(last, keras.layers.Softmax):
         raise cases.MammoError(f"{what}: {model.name} ends in softmax {last.name}; give the model up to its logits")
@@ -172,16 +172,6 @@ def _rewired(model: keras.Model, relu: Relu, what: str) -> keras.Model:
 
 def _is_relu(layer: keras.Layer) -> bool:
     return getattr(layer, "activation", None) is keras.activations.relu
-
-
-def _refuse_form(model: keras.Model, what: str) -> None:
-    if not hasattr(model, "_nodes_by_depth"):
-        raise cases.MammoError(f"{what}: {model.name} is no functional model")
-    shapes = [tuple(x.shape) for x in (*model.inputs, *model.outputs)]
-    if [len(shape) for shape in shapes] != [4, 2]:
-        raise cases.MammoError(
-            f"{what}: {model.name} goes from and to {shapes}, expected one (B, H, W, C), one (B, classes)"
-        )
 
 
 def _refuse_unknown(operation: Any, what: str) -> None:

@@ -74,7 +74,8 @@ def _measured_seconds(module: types.ModuleType) -> dict[tuple[str, str, str], fl
 def estimate(runs: Sequence[run.Run], module: types.ModuleType, options: Any) -> list[dict[str, Any]]:
     """Times two real training steps of each net at budget `paper` and scales them up.
 
-    The module's `PAPER_TRAIN_SIZES` says how many training examples each protocol has on the paper's data.
+    The module's `PAPER_TRAIN_SIZES` says how many training examples each protocol has on the paper's data, and
+    `paper_fits(run)`, where it is there, how many times a run trains on as many.
     """
     from mammo_tf.training import method as training
 
@@ -90,15 +91,16 @@ def estimate(runs: Sequence[run.Run], module: types.ModuleType, options: Any) ->
         batch, size = method.pipeline.batch, _train_size(one, module)
         if one.name not in steps_timed:  # both protocols train the same net
             steps_timed[one.name] = training.time_step(method, options.seed)
-        seconds = steps_timed[one.name]
-        steps = sum(stage.epochs for stage in method.stages) * -(-size // batch)
+        times, fits = steps_timed[one.name], _fits(one, module)
+        batches = -(-size // batch)
+        steps = round(fits * batches * sum(stage.epochs for stage in method.stages))
         rows.append(
             {
                 "run": one.name,
                 "protocol": one.protocol.name,
-                "seconds a step": round(seconds, 3),
+                "seconds a step": round(times.step, 3),
                 "steps": steps,
-                "hours": round(seconds * steps / 3600, 1),
+                "hours": round((times.step * steps + times.features * batches * fits) / 3600, 1),
                 "peak memory so far, GB": round(machine.peak_mb() / 1e3, 1),
                 "images in memory, GB": round(size * math.prod(method.pipeline.shape) * 2 / 1e9, 2),
                 "phantom on disk, GB": round(_phantom_gb(budget.phantom), 1),
@@ -113,6 +115,10 @@ def _train_size(one: run.Run, module: types.ModuleType) -> int:
     if hasattr(module, "paper_train_size"):
         return module.paper_train_size(one)
     return module.PAPER_TRAIN_SIZES[one.protocol.name]
+
+
+def _fits(one: run.Run, module: types.ModuleType) -> float:
+    return module.paper_fits(one) if hasattr(module, "paper_fits") else 1
 
 
 def _phantom_gb(spec: phantom.PhantomSpec) -> float:

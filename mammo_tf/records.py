@@ -113,6 +113,7 @@ class Record:
         return {key: value for key, value in as_json(self).items() if key not in VOLATILE}
 
 
+NEEDS_FILE = "needs.json"  # what a run's folder holds from its beginning
 _ESTIMATES = ("metrics", "tuned", "majority", "claims", "validation")
 _LATER = {  # absent from older records
     "validation": {},
@@ -190,6 +191,8 @@ def save(record: Record, path: pathlib.Path) -> None:
 def load(*folders: Any) -> list[Record]:
     """Every record below the folders (`record.json` of runs, `<key>/*.json` of kept results), sorted by name.
 
+    A run that was begun and not finished has none.
+
     Raises:
         cases.DataError: a file that should be a record is not one.
     """
@@ -210,4 +213,7 @@ def _files(folder: pathlib.Path) -> Iterable[pathlib.Path]:
     if not folder.is_dir():
         raise cases.DataError(folder, "no such folder")
     runs = list(folder.rglob("record.json"))
-    return sorted(runs) or sorted(folder.rglob("*.json"))
+    if runs:
+        return sorted(runs)
+    begun = {path.parent for path in folder.rglob(NEEDS_FILE)}
+    return sorted(path for path in folder.rglob("*.json") if not begun.intersection(path.parents))

@@ -33,7 +33,7 @@ from mammo_tf.rows import (  # noqa: F401 - the values of a paper file, under on
 )
 
 LOG = logging.getLogger("mammo_tf")
-NEEDS_FILE = "needs.json"
+NEEDS_FILE = records.NEEDS_FILE
 
 
 @dataclasses.dataclass(frozen=True)

@@ -171,29 +171,29 @@ def test_paper_schedules_are_those_of_section_3_1_2():
 
 
 @pytest.mark.slow
-def test_patch_net_whole_image_net_and_the_rest_that_hangs_on_them(out):
+def test_patch_net_whole_image_net_and_the_rest_that_hangs_on_them(tmp_path):
     """Patch net -> all-convolutional net with flips and heatmaps -> INbreast with subsets; two steps.
 
     In float32, as exported nets compute; the slow rows take the precision of the machine.
     """
-    patch = smoke("patch_resnet50_s10", "honest", out, *FLOAT32)
+    patch = smoke("patch_resnet50_s10", "honest", tmp_path, *FLOAT32)
     assert list(patch.class_names) == list(patch_sets.CLASSES) and patch.weights == "phantom_standin"
     assert {"patches.csv", "patches.png", "heatmaps.png", "model.keras"} <= files(patch)
-    image = smoke("resnet_v256-128x1", "honest", out, *FLOAT32)
+    image = smoke("resnet_v256-128x1", "honest", tmp_path, *FLOAT32)
     assert image.split == patch.split and image.needs == {"patch_resnet50_s10": patch.hash}
     assert {"predictions_flips.csv", "heatmaps.png", "heatmaps.npz"} <= files(image)
     assert set(image.claims) == {"auc_four_flips", "auc_flip_gain"} and image.test_reads == 2
     assert 0 < image.validation["auc"].value < 1
-    two_step = smoke("two_step", "honest", out, *FLOAT32)
+    two_step = smoke("two_step", "honest", tmp_path, *FLOAT32)
     assert two_step.needs == {"patch_resnet50_s10": patch.hash}
-    cv2.imwrite(str(out / "view.png"), np.random.default_rng(0).integers(0, 65536, (160, 128), np.uint16))
-    assert explaining.explain(two_step, images=[out / "view.png"], out=out / "explained")[0].is_file()
-    assert smoke("resnet_fc_5", "honest", out, *FLOAT32).needs == {"patch_resnet50_s10": patch.hash}
-    few = smoke("inbreast_resnet_vgg_20", "honest", out, *FLOAT32)
+    cv2.imwrite(str(tmp_path / "view.png"), np.random.default_rng(0).integers(0, 65536, (160, 128), np.uint16))
+    assert explaining.explain(two_step, images=[tmp_path / "view.png"], out=tmp_path / "explained")[0].is_file()
+    assert smoke("resnet_fc_5", "honest", tmp_path, *FLOAT32).needs == {"patch_resnet50_s10": patch.hash}
+    few = smoke("inbreast_resnet_vgg_20", "honest", tmp_path, *FLOAT32)
     assert (few.folds, few.label_policy) == (2, "birads_4_up_drop_3") and few.sizes["train"]["patients"] <= 20
-    none = smoke("inbreast_resnet_vgg_0", "honest", out, *FLOAT32)
+    none = smoke("inbreast_resnet_vgg_0", "honest", tmp_path, *FLOAT32)
     assert none.needs == {"resnet_v256-128x1": image.hash} and not none.training
-    exports_what_it_measured(image, out / "export")
+    exports_what_it_measured(image, tmp_path / "export")
 
 
 def exports_what_it_measured(record, folder):

@@ -31,7 +31,7 @@ def test_conv_pool_relu_flatten_and_the_logits_stand_in_this_order():
     assert names[names.index(conv_head.CUT) :] == [conv_head.CUT, *HEADS, "logits"]
     assert all(name.startswith(conv_head.PREFIXES) for name in names[names.index(conv_head.CUT) + 1 :])
     assert model.get_layer(conv_head.CUT).output.shape[1:] == (3, 3, 128)
-    assert model.get_layer("top_pool").output.shape[1:] == (1, 1, 64)
+    assert model.get_layer("top_pool").output.shape[1:] == (2, 2, 64)
 
 
 def test_parameters_at_the_paper_s_size():
@@ -44,7 +44,7 @@ def test_parameters_at_the_paper_s_size():
 @pytest.mark.parametrize(
     ("head", "shape"),
     [
-        (conv_head.Head(kernel=1, pool=3), (2, 2, 64)),
+        (conv_head.Head(kernel=1, pool=3), (3, 3, 64)),
         (conv_head.Head(padding="valid"), (3, 3, 64)),
         (conv_head.Head(stride=2), (2, 2, 64)),
         (conv_head.Head(filters=5, pool=9), (1, 1, 5)),
@@ -54,6 +54,16 @@ def test_what_is_tuned_changes_the_sizes(head, shape):
     image = keras.Input((8, 8, 16))
     model = keras.Model(image, head(image, classes=2, seed=0))
     assert model.get_layer("top_pool").output.shape[1:] == shape
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 5, 8])
+def test_the_head_sees_every_cell_of_the_map(side):
+    image = keras.Input((side, side, 1))
+    model = keras.Model(image, conv_head.Head(kernel=1)(image, classes=2, seed=0))
+    model.get_layer("top_conv").set_weights([np.ones((1, 1, 1, 64), np.float32), np.zeros(64, np.float32)])
+    lit = np.eye(side * side, dtype=np.float32).reshape(-1, side, side, 1)
+    changed = np.abs(model(lit).numpy() - model(np.zeros_like(lit)).numpy()).max(axis=1)
+    assert changed.shape == (side**2,) and (changed > 0).all()
 
 
 def test_hidden_layers_and_dropout_stand_before_the_logits():

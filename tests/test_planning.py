@@ -101,8 +101,8 @@ def train_size(one):
 def test_the_estimate_times_each_net_once_and_passes_over_what_takes_no_steps(monkeypatch):
     from mammo_tf.training import method as training
 
-    timed = []
-    monkeypatch.setattr(training, "time_step", lambda method, seed: timed.append(method) or 0.5)
+    timed, times = [], training.StepTimes(0.5)
+    monkeypatch.setattr(training, "time_step", lambda method, seed: timed.append(method) or times)
     paper = a_paper(paper_train_size=train_size)
     rows = (*paper.RUNS, a_run(name="first", protocol=run.Rules("as_published", "val"), method=net))
     found = planning.estimate(rows, paper, types.SimpleNamespace(seed=0))
@@ -111,5 +111,9 @@ def test_the_estimate_times_each_net_once_and_passes_over_what_takes_no_steps(mo
     assert found[0]["steps"] == 7 * 126 and found[1]["steps"] == 7 * 50  # 1001 / 8 rounded up, 100 / 2
     assert found[0]["hours"] == round(0.5 * 882 / 3600, 1)
     assert found[1]["images in memory, GB"] == round(100 * 1152 * 896 * 2 / 1e9, 2)
+    times = training.StepTimes(0.5, features=100.0)
+    folds = a_paper(paper_train_size=train_size, paper_fits=lambda one: 5)
+    several = planning.estimate(rows, folds, types.SimpleNamespace(seed=0))[0]  # of 126 batches each
+    assert several["steps"] == 5 * 882 and several["hours"] == round((0.5 * 5 * 882 + 100 * 5 * 126) / 3600, 1)
     with pytest.raises(cases.MammoError, match="no budget paper"):
         planning.estimate(rows, a_paper(BUDGETS={"smoke": BUDGET}), types.SimpleNamespace(seed=0))

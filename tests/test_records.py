@@ -102,6 +102,16 @@ def test_a_broken_record_is_named(tmp_path, text, reason):
     assert "record.json" in str(caught.value)
 
 
+def test_a_run_that_was_not_finished_has_no_record_and_is_no_broken_one(tmp_path):
+    fold = tmp_path / "toy" / "a_run" / "fold0"
+    fold.mkdir(parents=True)
+    (fold.parent / records.NEEDS_FILE).write_text("{}")
+    (fold / "patients.json").write_text('{"train": []}')
+    assert records.load(tmp_path) == []
+    records.save(samples.record(), tmp_path / "kept.json")
+    assert [record.run for record in records.load(tmp_path)] == [samples.record().run]
+
+
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(cases.DataError, match="no such folder"):
         records.load(tmp_path / "nowhere")

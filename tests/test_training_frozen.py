@@ -131,3 +131,9 @@ def test_no_augmentation_needs_no_copies(tmp_path):
     )
     fitted = plain.fit(TRAIN, (), fakes.context(tmp_path))
     assert fitted(VAL).shape == (12, 2) and fitted.val_reads == 0
+
+
+def test_step_and_features_are_timed_apart(monkeypatch):
+    ticks = iter([10.0, 16.0, 20.0, 21.5])
+    monkeypatch.setattr(method.time, "perf_counter", functools.partial(next, ticks))
+    assert method.time_step(of(frozen=CUT), seed=0, repeats=3) == method.StepTimes(0.5, features=2.0)

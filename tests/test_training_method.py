@@ -173,7 +173,7 @@ def test_a_step_is_timed(monkeypatch):
     ticks = iter([10.0, 16.0])
     monkeypatch.setattr(method.time, "perf_counter", functools.partial(next, ticks))
     wide = keras_method(**FIVE, pipeline=fakes.Pipeline(side=(8, 12)), pretrained=load_logits, start=take_patch_net)
-    assert method.time_step(wide, seed=0, repeats=3) == 2.0
+    assert method.time_step(wide, seed=0, repeats=3) == method.StepTimes(2.0)
 
 
 @pytest.mark.parametrize(("wish", "policy"), [("bfloat16", "mixed_bfloat16"), ("float16", "mixed_float16")])

@@ -12,6 +12,7 @@ value speaks for the class, a negative one against it; where a method's sign say
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
 
 import keras
@@ -19,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from mammo_tf import cases
+from mammo_tf.explain import kept
 
 ALGORITHM_VERSION = 1
 
@@ -83,34 +85,49 @@ def checked(
 
 def predicted(model: keras.Model, images: np.ndarray, batch: int = 32) -> np.ndarray:
     """The class of the greatest logit of each image: (N,) int32."""
+    found = logits(model, images, batch)
+    return found.argmax(axis=-1).astype(np.int32)
 
-    @tf.function(input_signature=[tf.TensorSpec((None, *images.shape[1:]), tf.float32)], autograph=False)
-    def greatest(some):
-        return tf.argmax(model(some, training=False), axis=-1, output_type=tf.int32)
 
-    call = greatest.get_concrete_function()
+def logits(model: keras.Model, images: np.ndarray, batch: int = 32) -> np.ndarray:
+    """What the net answers, in inference mode: (N, K) float32."""
+    shape = images.shape[1:]
+    call = kept.of(model, ("logits", shape), functools.partial(_logits, model, shape))
     parts = [call(tf.constant(images[at : at + batch])).numpy() for at in range(0, len(images), batch)]
-    return np.concatenate([np.zeros(0, np.int32), *parts])
+    return np.concatenate([np.zeros((0, model.output_shape[-1]), np.float32), *parts])
+
+
+def _logits(model: keras.Model, shape: tuple[int, ...]) -> Callable[[tf.Tensor], tf.Tensor]:
+    @tf.function(input_signature=[tf.TensorSpec((None, *shape), tf.float32)], autograph=False)
+    def call(some):
+        return tf.cast(model(some, training=False), tf.float32)
+
+    return call.get_concrete_function()
 
 
 def replacing(model: keras.Model, shape: tuple[int, int, int], *, probability: bool) -> Ask:
     """(image, other, where, class) -> what the net answers where pixels of the image are those of the other.
 
-    Traced once for any number of masks: image and other (H, W, C), where (B, H, W) bool, class a scalar; the answers
-    (B,) float32 are logits of the class, or its probability after the softmax.
+    Traced once a model (`kept`) for any number of masks: image and other (H, W, C), where (B, H, W) bool, class a
+    scalar; the answers (B,) float32 are logits of the class, or its probability after the softmax.
 
     Raises:
         MammoError: the probability among less than two classes.
     """
     if probability and model.output_shape[-1] < 2:
         raise cases.MammoError(f"{model.name}: a softmax needs 2 logits, found {model.output_shape[-1]}")
+    key = ("replacing", tuple(shape), probability)
+    return kept.of(model, key, functools.partial(_replacing, model, shape, probability))
+
+
+def _replacing(model: keras.Model, shape: tuple[int, int, int], probability: bool) -> Ask:
     image = tf.TensorSpec(shape, tf.float32)
     signature = [image, image, tf.TensorSpec((None, *shape[:2]), tf.bool), tf.TensorSpec((), tf.int32)]
 
     @tf.function(input_signature=signature, autograph=False)
     def ask(image, other, where, index):
-        logits = tf.cast(model(tf.where(where[..., None], other, image), training=False), tf.float32)
-        return (tf.nn.softmax(logits) if probability else logits)[:, index]
+        found = tf.cast(model(tf.where(where[..., None], other, image), training=False), tf.float32)
+        return (tf.nn.softmax(found) if probability else found)[:, index]
 
     return ask.get_concrete_function()
 

@@ -12,12 +12,14 @@ over Z, without what is below 0.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from mammo_tf import cases
-from mammo_tf.explain import answers, relevance_graph
+from mammo_tf.explain import answers, kept, relevance_graph
 
 ALGORITHM_VERSION = 1
 
@@ -56,8 +58,20 @@ def gradcam(
     found = net.get_layer(name).output
     if len(found.shape) != 4:
         raise cases.MammoError(f"Grad-CAM: {name} gives {tuple(found.shape)}, expected a map (B, u, v, channels)")
+    shape = images.shape[1:]
+    call = kept.of(net, ("gradcam", name, shape), lambda: _shown(net, found, shape))
+    out = np.empty(images.shape[:3], np.float32)
+    for at in range(0, len(images), batch):
+        part = slice(at, at + batch)
+        out[part] = call(tf.constant(images[part]), tf.constant(classes[part])).numpy()
+    return out
+
+
+def _shown(
+    net: keras.Model, found: keras.KerasTensor, shape: tuple[int, ...]
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     both = keras.Model(net.inputs, [found, net.outputs[0]])
-    signature = [tf.TensorSpec((None, *images.shape[1:]), tf.float32), tf.TensorSpec((None,), tf.int32)]
+    signature = [tf.TensorSpec((None, *shape), tf.float32), tf.TensorSpec((None,), tf.int32)]
 
     @tf.function(input_signature=signature, autograph=False)
     def shown(some, chosen):
@@ -67,13 +81,9 @@ def gradcam(
             score = tf.reduce_sum(tf.gather(logits, chosen, batch_dims=1))  # images do not mix in inference mode
         alpha = tf.reduce_mean(tape.gradient(score, units), axis=(1, 2), keepdims=True)
         weighted = tf.nn.relu(tf.reduce_sum(alpha * units, axis=-1, keepdims=True))
-        return tf.image.resize(weighted, images.shape[1:3])[..., 0]
+        return tf.image.resize(weighted, shape[:2])[..., 0]
 
-    call, out = shown.get_concrete_function(), np.empty(images.shape[:3], np.float32)
-    for at in range(0, len(images), batch):
-        part = slice(at, at + batch)
-        out[part] = call(tf.constant(images[part]), tf.constant(classes[part])).numpy()
-    return out
+    return shown.get_concrete_function()
 
 
 def last_map(model: keras.Model) -> str:

@@ -12,6 +12,7 @@ S_k is the score of class k before the softmax. The rim measure puts a number on
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -21,6 +22,7 @@ import tensorflow as tf
 from scipy import ndimage
 
 from mammo_tf import cases
+from mammo_tf.explain import kept
 
 ALGORITHM_VERSION = 1
 
@@ -116,7 +118,11 @@ def _checked(
 
 
 def gradient_function(model: keras.Model, shape: tuple[int, ...]) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    """(images, classes; -1 means the predicted one) -> (gradients, classes used), traced once for any batch."""
+    """(images, classes; -1 means the predicted one) -> (gradients, classes used), traced once a model (`kept`)."""
+    return kept.of(model, ("gradient", tuple(shape)), functools.partial(_traced, model, shape))
+
+
+def _traced(model: keras.Model, shape: tuple[int, ...]) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     signature = [tf.TensorSpec((None, *shape), tf.float32), tf.TensorSpec((None,), tf.int32)]
 
     @tf.function(input_signature=signature, autograph=False)

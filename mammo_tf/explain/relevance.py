@@ -25,6 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from mammo_tf import cases
+from mammo_tf.explain import kept
 from mammo_tf.explain import relevance_graph as graphs
 from mammo_tf.explain import relevance_layers as layers
 from mammo_tf.explain.relevance_rules import ZB, Affine, Epsilon, Pair, Shared, ZPlus
@@ -117,9 +118,10 @@ def propagate(
             another form or no such class, or holds a layer that there is no rule for; no layer can take rule ZB.
     """
     graphs.read(model)  # refuses before anything is copied
-    graph = graphs.read(graphs.in_float32(model))
+    net = graphs.in_float32(model)
     images, classes = _checked(model, images, rules, class_index)
-    walk = _walk(graph, rules, images.shape[1:])
+    shape = images.shape[1:]
+    walk = kept.of(net, ("relevance", rules, shape), lambda: _walk(graphs.read(net), rules, shape))
     with _whole_float32():
         slices = [slice(i, i + batch) for i in range(0, len(images), batch)]
         parts = [walk(tf.constant(images[part]), tf.constant(classes[part])) for part in slices]

@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from mammo_tf import cases
+from mammo_tf.explain import kept
 from mammo_tf.explain import relevance_layers as layers
 
 ALGORITHM_VERSION = 1
@@ -130,12 +131,13 @@ def _nodes(model: keras.Model) -> Iterator[Any]:
 
 
 def in_float32(model: keras.Model) -> keras.Model:
-    """The same net and weights with every layer computing in float32; the model itself where all do."""
+    """The same net and weights with every layer computing in float32; the model itself where all do.
+
+    The copy is kept with the model, and has the weights of the last time that it was asked for.
+    """
     if all(layer.compute_dtype == "float32" for layer in model.layers):
         return model
-    twin = keras.models.clone_model(model, clone_function=_recast)
-    twin.set_weights(model.get_weights())
-    return twin
+    return kept.twin(model, "float32", lambda: keras.models.clone_model(model, clone_function=_recast))
 
 
 def _recast(layer: keras.Layer) -> keras.Layer:

@@ -18,6 +18,7 @@ The sign of a value says which way to move a pixel, not whether it speaks for th
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,7 @@ import numpy as np
 import tensorflow as tf
 
 from mammo_tf import cases
-from mammo_tf.explain import activation, answers, gradients, relevance_graph
+from mammo_tf.explain import activation, answers, gradients, kept, relevance_graph
 from mammo_tf.explain import relevance_layers as layers
 
 ALGORITHM_VERSION = 1
@@ -81,11 +82,12 @@ def deconvnet(
         return _from_class(model, images, classes, _deconvnet_relu, batch, "deconvnet")
     relevance_graph.refuse_form(model, "deconvnet")
     images, _ = answers.checked(model, images, 0 if classes is None else classes, "deconvnet")
-    cut = activation.up_to(model, layer)
+    cut = kept.of(model, ("up_to", layer), lambda: activation.up_to(model, layer))
     count = cut.output_shape[-1]
     if channel is not None and not 0 <= channel < count:
         raise cases.MammoError(f"deconvnet: channel {channel} is not among the {count} of {layer} (from 0)")
-    project = _projection(_rewired(cut, _deconvnet_relu, "deconvnet"), channel, images.shape[1:])
+    net, shape = _rewired(cut, _deconvnet_relu, "deconvnet"), images.shape[1:]
+    project = kept.of(net, ("projection", channel, shape), lambda: _projection(net, channel, shape))
     parts = [project(tf.constant(images[at : at + batch])).numpy() for at in range(0, len(images), batch)]
     return np.concatenate([np.zeros((0, *images.shape[1:]), np.float32), *parts])
 
@@ -156,6 +158,10 @@ def _strongest(found: tf.Tensor, channel: int | None) -> tf.Tensor:
 
 def _rewired(model: keras.Model, relu: Relu, what: str) -> keras.Model:
     """A copy with the same weights in float32, whose ReLUs have another backward pass."""
+    return kept.twin(model, ("rewired", relu), functools.partial(_copied, model, relu, what))
+
+
+def _copied(model: keras.Model, relu: Relu, what: str) -> keras.Model:
     for operation in model.operations:
         _refuse_unknown(operation, what)
 
@@ -165,9 +171,7 @@ def _rewired(model: keras.Model, relu: Relu, what: str) -> keras.Model:
             return keras.layers.Activation(relu, name=layer.name, dtype="float32")
         return type(layer).from_config({**config, "activation": relu} if _is_relu(layer) else config)
 
-    twin = keras.models.clone_model(model, clone_function=copied)
-    twin.set_weights(model.get_weights())
-    return twin
+    return keras.models.clone_model(model, clone_function=copied)
 
 
 def _is_relu(layer: keras.Layer) -> bool:

@@ -27,7 +27,7 @@ import numpy as np
 from skimage import metrics
 
 from mammo_tf import cases
-from mammo_tf.explain import answers, dream_measures, localisation
+from mammo_tf.explain import answers, dream_measures, kept, localisation
 
 ALGORITHM_VERSION = 1
 _WINDOW = 7  # pixels, scikit-image's default
@@ -102,11 +102,12 @@ def check(
 def randomised(model: keras.Model, settings: Randomisation, *, cascade: bool) -> Iterator[keras.Model]:
     """One copy of the model again and again, with the weights of each stage in turn.
 
+    The copy is kept with the model, so that what was traced of it is there the next time: one walk at a time.
+
     Raises:
         MammoError: no layer has weights.
     """
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
+    copy = kept.twin(model, "randomised", lambda: keras.models.clone_model(model))
     layers = weighted(copy)
     learned = [layer.get_weights() for layer in layers]
     for stage in _staged(range(len(layers)), settings):

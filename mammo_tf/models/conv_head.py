@@ -35,7 +35,8 @@ class Head:
         kernel: its side.
         padding: "same" or "valid".
         stride: of the convolution.
-        pool: side and stride of the max-pool; a map smaller than that is pooled to one pixel.
+        pool: side and stride of the max-pool; windows that reach over the edge of the map take what is there, so
+            that no part of the image is left out. A map smaller than that is pooled to one pixel.
         fc: units of hidden fully connected layers between the flattened vector and the logits.
         dropout: share of the flattened vector dropped.
     """
@@ -73,7 +74,7 @@ class Head:
             padding="same" if self.padding == "same" else 0,
         )
         x = blocks.conv(x, facts, seed=seed, initializer=keras.initializers.HeNormal)
-        x = keras.layers.MaxPooling2D(min(self.pool, *x.shape[1:3]), name="top_pool")(x)
+        x = keras.layers.MaxPooling2D(min(self.pool, *x.shape[1:3]), padding="same", name="top_pool")(x)
         x = keras.layers.Flatten(name="top_flatten")(blocks.relu(x, "top_relu"))
         if self.dropout:
             x = blocks.dropout(x, self.dropout, "top_dropout", seed=seed)

@@ -20,9 +20,10 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from mammo_tf import cases, describe
-from mammo_tf.training import checkpoint, fitted, parts, precision, schedule, tensorboard
+from mammo_tf.training import checkpoint, fitted, parts, precision, schedule, scoring, tensorboard
 from mammo_tf.training import fit as fitting
 from mammo_tf.training import frozen as freezing
 
@@ -221,11 +222,25 @@ def _in_words(side: int | tuple[int, int]) -> int | str:
     return side if isinstance(side, int) else "x".join(map(str, side))
 
 
-def time_step(method: KerasMethod, seed: int, repeats: int = 2) -> float:
-    """Seconds a training step takes on noise, at the method's own sizes and precision "auto", after one to warm up.
+@dataclasses.dataclass(frozen=True)
+class StepTimes:
+    """Seconds on a batch.
+
+    Attributes:
+        step: of training.
+        features: of the forward pass through what is frozen, which every image takes once; 0 where all is trained.
+    """
+
+    step: float
+    features: float = 0.0
+
+
+def time_step(method: KerasMethod, seed: int, repeats: int = 2) -> StepTimes:
+    """How long a training step takes on noise, at the method's own sizes and precision "auto", after one to warm up.
 
     Args:
-        method: all its layers learn, by the first stage's optimizer; the weights it starts from are not needed.
+        method: all its layers learn, or all above what is frozen, by the first stage's optimizer; the weights it
+            starts from are not needed.
         seed: of the net and the noise.
         repeats: steps that are timed and averaged.
     """
@@ -234,12 +249,22 @@ def time_step(method: KerasMethod, seed: int, repeats: int = 2) -> float:
     model = dataclasses.replace(method, pretrained=None, start=None).build(
         context, precision.resolve(own=method.precision)
     )
-    fitting.compile_model(model, method.stages[0].optimizer())
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((pipeline.batch, *pipeline.shape, pipeline.depth), np.float32)
     y = rng.integers(0, method.classes, pipeline.batch)
-    model.train_on_batch(x, y)
+    features = 0.0
+    if method.frozen:
+        base, model = method.frozen.split(model)
+        scorer, images = scoring.make_scorer(base), tf.constant(x)
+        features = _seconds(lambda: scorer(images), repeats)
+        x = scorer(images).numpy()
+    fitting.compile_model(model, method.stages[0].optimizer())
+    return StepTimes(_seconds(lambda: model.train_on_batch(x, y), repeats), features)
+
+
+def _seconds(call: Callable[[], Any], repeats: int) -> float:
+    call()
     started = time.perf_counter()
     for _ in range(repeats):
-        model.train_on_batch(x, y)
+        call()
     return (time.perf_counter() - started) / repeats

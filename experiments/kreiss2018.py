@@ -270,12 +270,15 @@ def small_cnn(budget: Budget) -> method.KerasMethod:
 
 
 def standin_net(budget: Budget) -> method.KerasMethod:
-    """Inception V3 from scratch on crops of lesions, mass or calcification: what ImageNet is on the phantom."""
+    """Inception V3 from scratch on crops of lesions, mass or calcification: what ImageNet is on the phantom.
+
+    At the side of the images that it will see: on a larger map than it learned on, its features grow a hundredfold.
+    """
     net = functools.partial(inception_v3.inception_v3, width=max(2, int(32 * budget.width)))
     moves = augment.Augment(flip_horizontal=True, flip_vertical=True, rotate_deg=(-180.0, 180.0))
     return method.KerasMethod(
         net=net,
-        pipeline=build.Pipeline(96, normalize.centred, moves, batch=budget.batch),
+        pipeline=build.Pipeline(budget.side, normalize.centred, moves, batch=budget.batch),
         stages=(schedule.Stage(budget.standin_epochs, adam()),),
         select=schedule.best_val_auc,
     )

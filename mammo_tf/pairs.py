@@ -218,7 +218,11 @@ def claims_table(group: Sequence[records.Record]) -> Table | None:
             rows.append([r.run, r.protocol, number(r.seed), soon, *share])
     columns = ["run", "protocol", "seed", "epochs to 95 % of the best"]
     columns += ["saliency in the rim band", "a uniform map", "gain over uniform"] if saliency else []
-    return Table("Other claims, measured", columns, rows) if rows else None
+    return Table("Other claims, measured", columns, rows) if any(_told(row[3:]) for row in rows) else None
+
+
+def _told(cells: Sequence[str]) -> bool:
+    return any(not cell.startswith("n/a") for cell in cells)
 
 
 def named_claims_table(experiment: Any, group: Sequence[records.Record]) -> Table | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ STANDIN = (
     "`phantom_standin` weights come from the same phantom generator (other patients, another task), so no gain from "
     "them supports a paper's claim about ImageNet weights."
 )
+_SPREAD = re.compile(r" \(sd [^)]*\)")  # between folds, which "AUC of each fold" shows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +110,7 @@ def _majority_rows(group: Sequence[records.Record]) -> list[list[str]]:
 
 def _measured_notes(group: Sequence[records.Record]) -> list[str]:
     shown = [(name, r.metrics[name].method) for r in group for name in ("accuracy", "auc")]
-    methods = sorted({f"{name}: {method.split(';')[0]}" for name, method in shown})
+    methods = sorted({f"{name}: {_SPREAD.sub('', method.split(';')[0])}" for name, method in shown})
     notes = [f"95 % intervals; {'; '.join(methods)}. Threshold 0.5."]
     if any("*" in with_interval(e) for r in group for e in r.metrics.values()):
         notes.append(NOT_TRUSTED)
@@ -157,13 +159,13 @@ def _gap_row(published: records.Record, honest: records.Record) -> list[str]:
     def gap(name: str) -> str:
         return with_interval(pairs.difference(published.metrics[name], honest.metrics[name]))
 
-    t, h = published.training, honest.training
+    t, promised = published.training, honest.training.get("val_accuracy")  # None without a validation part
     share = published.audit.get(published.reported, {})
     return [
         gap("accuracy"),
         gap("auc"),
         number(t["val_accuracy"] - t["last_val_accuracy"]) if t and published.reported == "val" else "n/a",
-        number(h["val_accuracy"] - honest.metrics["accuracy"].value) if h else "n/a",
+        number(promised - honest.metrics["accuracy"].value) if promised is not None else "n/a",
         number(share.get("roi_share")),
         number(share.get("patient_share")),
     ]

@@ -146,6 +146,31 @@ def test_the_gap_keeps_the_mark_of_an_interval_that_cannot_be_trusted():
     assert "few positives" in gap.method and "*" in tables.with_interval(gap)
 
 
+def a_fold_mean(protocol, spread):
+    """A record of folds without a validation part: nothing is promised there, and no epoch is the best."""
+    record = samples.record(protocol=protocol)
+    auc = dataclasses.replace(record.metrics["auc"], method=f"mean over 5 folds (sd {spread}), clustered bootstrap")
+    nothing = {"val_accuracy": None, "last_val_accuracy": None, "epochs_to_95": None}
+    return dataclasses.replace(
+        record,
+        metrics={**record.metrics, "auc": auc},
+        training={**record.training, **nothing},
+        reported="test",
+        claims={},
+        folds=5,
+        sizes={**record.sizes, "test": record.sizes[record.reported]},
+    )
+
+
+def test_folds_without_a_validation_part_have_a_gap_and_one_note():
+    group = [a_fold_mean("as_published", 0.08), a_fold_mean("honest", 0.05)]
+    (row,) = report.gap_table(group).rows
+    assert row[4:6] == ["n/a", "n/a"] and row[3].startswith("0.000 [")
+    assert pairs.claims_table(group) is None
+    note = report.measured_table(group).notes[0]
+    assert note.count("auc: mean over 5 folds, clustered bootstrap") == 1 and "sd" not in note
+
+
 def test_copies_of_a_record_count_once_and_rivals_are_refused():
     record = samples.record()
     (section,) = report.sections(an_experiment(), [record, record])

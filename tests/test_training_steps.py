@@ -238,7 +238,7 @@ def test_the_graph_tells_the_sizes_of_the_tensors_of_the_whole_net(head_log):
         for node in graph.node
     }
     assert all("_output_shapes" in node.attr for node in graph.node if node.op != "NoOp")
-    assert sizes["MaxPool"] == [[-1, 3, 3, 6]] and sizes["MatMul"] == [[-1, 2]]
+    assert sizes["MaxPool"] == [[-1, 4, 4, 6]] and sizes["MatMul"] == [[-1, 2]]
     convs = [node for node in graph.node if node.op == "Conv2D"]
     shapes = [[axis.size for axis in node.attr["_output_shapes"].list.shape[0].dim] for node in convs]
     assert shapes == [[-1, 7, 7, 4], [-1, 7, 7, 6]]

@@ -19,6 +19,7 @@ from mammo_tf.models import (
     inception_v3,
     resnet,
     resnet50,
+    squeezenet,
     two_view,
     vgg,
 )
@@ -56,6 +57,8 @@ NETS = {  # net as a function of the images, their side, their channels
         96,
         3,
     ),
+    "squeezenet": (functools.partial(squeezenet.squeezenet, width=8), 32, 3),
+    "squeezenet 1.0": (functools.partial(squeezenet.squeezenet, width=8, variant=squeezenet.V1_0), 32, 3),
     "inception_v3": (functools.partial(inception_v3.inception_v3, width=4), 75, 3),
 }
 HEATMAPS = {"features": None, "relu": all_conv.Heatmap(3, 2), "softmax": all_conv.Heatmap(3, 2, "softmax")}

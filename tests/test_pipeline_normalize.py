@@ -2,15 +2,23 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from mammo_tf import cases
+from mammo_tf.explain import methods
 from mammo_tf.pipeline import normalize
 
 TRAIN = np.array([[[0, 0], [0, 65535]], [[65535, 65535], [65535, 0]]], np.uint16)  # mean 0.5, deviation 0.5
-FACTORIES = [normalize.per_image, normalize.imagenet, normalize.train_statistics, normalize.train_mean]
+FACTORIES = [
+    normalize.per_image,
+    normalize.imagenet,
+    normalize.imagenet_caffe,
+    normalize.train_statistics,
+    normalize.train_mean,
+]
 SQUARE = tf.reshape(tf.constant([0.0, 0.0, 1.0, 1.0]), (1, 2, 2, 1))
 
 
@@ -32,6 +40,34 @@ def test_imagenet_is_torchvisions_convention():
     np.testing.assert_allclose(found[0, 0, 0], [2.2489083, 2.4285715, 2.64], rtol=1e-5)  # (1 - mean) / std
     with pytest.raises(cases.MammoError, match="3 channels"):
         normalize.imagenet(TRAIN, channels=1)
+
+
+def test_imagenet_caffe_is_the_mode_caffe_of_keras():
+    normalizer = normalize.imagenet_caffe(TRAIN)
+    gray = np.random.default_rng(0).random((2, 5, 4, 1), np.float32)
+    expected = keras.applications.imagenet_utils.preprocess_input(255 * np.repeat(gray, 3, axis=-1), mode="caffe")
+    np.testing.assert_allclose(normalizer(tf.constant(gray)), expected, atol=1e-4)
+    colour = np.random.default_rng(1).random((2, 5, 4, 3), np.float32)  # red first, as Keras takes it
+    expected = keras.applications.imagenet_utils.preprocess_input(255 * colour, mode="caffe")
+    np.testing.assert_allclose(normalizer(tf.constant(colour[..., ::-1])), expected, atol=1e-4)
+    with pytest.raises(cases.MammoError, match="3 channels"):
+        normalize.imagenet_caffe(TRAIN, channels=2)
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_it_is_affine_and_rises_so_that_a_pixels_bounds_are_read_off_the_images(factory):
+    normalizer = factory(TRAIN, channels=3)
+    seen = np.random.default_rng(0).uniform(0.2, 0.7, (2, 6, 5)).astype("float32")
+    low, high = methods.bounds(seen, normalizer(tf.constant(seen[..., None])).numpy())
+    if isinstance(normalizer, normalize.Fixed):  # of a z-score each image has bounds of its own
+        ends = normalizer(tf.constant([[[[0.0], [1.0]]]]))[0, 0].numpy()
+        np.testing.assert_allclose([low, high], ends, rtol=1e-4, atol=1e-4)
+    assert (np.array(low) < np.array(high)).all()
+
+
+def test_black_and_white_of_imagenet_caffe():
+    ends = normalize.imagenet_caffe(TRAIN)(tf.constant([[[[0.0], [1.0]]]]))[0, 0]
+    np.testing.assert_allclose(ends, [[-103.939, -116.779, -123.68], [151.061, 138.221, 131.32]], atol=1e-4)
 
 
 def test_train_statistics_by_hand():

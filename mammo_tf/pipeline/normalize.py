@@ -25,6 +25,8 @@ ALGORITHM_VERSION = 1
 # torchvision's convention for its ImageNet weights: RGB values in [0, 1], less the mean, over the standard deviation.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# Caffe's: blue, green, red of 0 to 255 less these means, as in mode "caffe" of Keras' `preprocess_input`.
+CAFFE_MEAN = (103.939, 116.779, 123.68)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +110,19 @@ def imagenet(images: np.ndarray, *, channels: int = 3) -> Fixed:
             f"normalize: the ImageNet statistics are those of 3 channels, the pipeline has {channels}"
         )
     return Fixed(IMAGENET_MEAN, IMAGENET_STD, channels)
+
+
+def imagenet_caffe(images: np.ndarray, *, channels: int = 3) -> Fixed:
+    """Blue, green, red of 0 to 255 less the means of ImageNet; takes nothing from the images.
+
+    What weights expect that come from Caffe, or from Keras with mode "caffe": SqueezeNet, VGG16, ResNet50. A gray
+    channel is copied to all three; images that have three must have blue first.
+    """
+    if channels != 3:
+        raise cases.MammoError(
+            f"normalize: the means of ImageNet are those of 3 channels, the pipeline has {channels}"
+        )
+    return Fixed(tuple(mean / 255 for mean in CAFFE_MEAN), (1 / 255,), channels)
 
 
 def centred(images: np.ndarray, *, channels: int = 3) -> Fixed:

@@ -121,21 +121,30 @@ def load_alexnet(model: keras.Model, state: Mapping[str, np.ndarray], *, head: b
 
 
 def load_torch(model: keras.Model, state: Mapping[str, np.ndarray], layers: Mapping[str, str], *, head: bool) -> None:
+    """`load_layers` by names: ours -> PyTorch's name of the module; without the head, neither side's is looked at."""
     skipped = () if head else (f"{layers[_HEAD]}.",)
-    found = {
-        name: value
-        for name, value in state.items()
-        if not name.endswith("num_batches_tracked") and not name.startswith(skipped)
-    }
+    found = {name: value for name, value in state.items() if not name.startswith(skipped)}
+    load_layers({layers[name]: model.get_layer(name) for name in layers if head or name != _HEAD}, found)
+
+
+def load_layers(layers: Mapping[str, keras.Layer], state: Mapping[str, np.ndarray]) -> None:
+    """Sets the weights of layers from a whole state dict; counters of batches in it are passed over.
+
+    Args:
+        layers: PyTorch's name of a module -> our layer.
+        state: parameter name -> array, as `read_torch_state` gives it.
+
+    Raises:
+        MammoError: a name is missing or unexpected, or a shape differs; nothing is loaded then.
+    """
+    found = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
     wanted = {
-        f"{theirs}.{_PARAMETERS[variable.name]}": (ours, variable)
-        for ours, theirs in layers.items()
-        if head or ours != _HEAD
-        for variable in model.get_layer(ours).weights
+        f"{theirs}.{_PARAMETERS[variable.name]}": (layer.name, variable)
+        for theirs, layer in layers.items()
+        for variable in layer.weights
     }
     refuse_difference(wanted, found, "state dict")
-    pairs = [(f"{name} -> {ours}", to, _turned(found[name], ours)) for name, (ours, to) in wanted.items()]
-    assign(pairs)
+    assign([(f"{name} -> {ours}", to, _turned(found[name], ours)) for name, (ours, to) in wanted.items()])
 
 
 def _turned(value: np.ndarray, layer: str) -> np.ndarray:

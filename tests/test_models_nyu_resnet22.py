@@ -1,0 +1,170 @@
+"""The NYU nets: sizes, shared layers, the exam's averages by hand; weights against PyTorch."""
+
+import keras
+import numpy as np
+import pytest
+
+from mammo_tf import cases
+from mammo_tf.models import nyu_resnet22, nyu_weights
+from tests import nyu_torch
+
+SIDE = {"cc": (83, 70), "mlo": (91, 64)}
+KINDS = {
+    "view_wise": (nyu_resnet22.view_wise, nyu_weights.load_view_wise),
+    "image_wise": (nyu_resnet22.image_wise, nyu_weights.load_image_wise),
+}
+
+
+def images(seed=0, channels=1, count=2):
+    rng = np.random.default_rng(seed)
+    return {v: rng.standard_normal((count, *SIDE[v[1:]], channels)).astype("float32") for v in nyu_resnet22.VIEWS}
+
+
+def exam_net(kind, width=4, channels=1, **facts):
+    inputs = {view: keras.Input((*SIDE[view[1:]], channels), name=view) for view in nyu_resnet22.VIEWS}
+    return keras.Model(inputs, KINDS[kind][0](inputs, width=width, **facts))
+
+
+def single(shape=SIDE["cc"], channels=1, **facts):
+    x = keras.Input((*shape, channels))
+    return keras.Model(x, nyu_resnet22.one_view(x, **facts))
+
+
+def learned(model):
+    return sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+
+
+def test_the_published_numbers_of_parameters():
+    x = keras.Input((64, 64, 1))
+    assert learned(keras.Model(x, nyu_resnet22.resnet22_features(x))) == 2_799_536
+    assert learned(single()) == 2_866_356 and learned(single(channels=3)) == 2_867_924
+    assert learned(exam_net("view_wise", width=16)) == 6_132_592
+    assert learned(exam_net("image_wise", width=16)) == 5_870_464
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((2677, 1942), (42, 31)), ((203, 266), (4, 4)), ((202, 203), (3, 4))]
+)
+def test_feature_maps_of_the_sizes_in_use(shape, expected):
+    x = keras.Input((*shape, 1))
+    assert nyu_resnet22.resnet22_features(x, width=2).shape == (None, *expected, 32)
+
+
+def test_left_and_right_share_their_resnet_and_projections_do_not():
+    net, given = exam_net("image_wise"), images()
+    for projection in nyu_resnet22.PROJECTIONS:
+        given[f"r{projection}"] = given[f"l{projection}"]
+    for name in nyu_resnet22.VIEWS:  # what is above them alike too
+        for part in ("fc1", "logits"):
+            net.get_layer(f"{part}_{name}").set_weights(net.get_layer(f"{part}_lcc").get_weights())
+    found = {view: np.asarray(logits) for view, logits in net(given).items()}
+    np.testing.assert_allclose(found["lcc"], found["rcc"], rtol=1e-5)
+    np.testing.assert_allclose(found["lmlo"], found["rmlo"], rtol=1e-5)
+    assert net.get_layer("resnet_cc").weights[0] is not net.get_layer("resnet_mlo").weights[0]
+
+
+def test_noise_is_added_in_training_alone():
+    net, given = single(noise=0.5, width=2), images()["lcc"]
+    np.testing.assert_array_equal(net(given), net(given))
+    assert not np.allclose(net(given, training=True), net(given, training=True))
+    assert "noise" not in {layer.name for layer in single(noise=0, width=2).layers}
+
+
+def test_the_exam_averages_projections_or_the_views_of_a_breast():
+    even, sure = [0.0, 0.0], [0.0, np.log(3)]  # 1/2 and 3/4
+    joined = {"cc": np.array([[even, sure, even, even]]), "mlo": np.array([[sure, sure, even, sure]])}
+    np.testing.assert_allclose(nyu_resnet22.exam(joined), [[0.625, 0.75, 0.5, 0.625]])
+    each = {view: np.array([[even, even, sure, sure]]) for view in nyu_resnet22.VIEWS}
+    each["lcc"] = np.array([[sure, even, even, even]])  # benign of the left breast
+    each["rmlo"] = np.array([[even, sure, even, even]])  # malignant of the right one
+    np.testing.assert_allclose(nyu_resnet22.exam(each), [[0.625, 0.5, 0.5, 0.625]])
+    with pytest.raises(cases.MammoError, match="expected the views lcc, rcc, lmlo, rmlo"):
+        nyu_resnet22.exam({"lcc": each["lcc"]})
+
+
+def test_missing_views_and_unequal_sizes_are_refused():
+    inputs = {view: keras.Input((64, 64, 1)) for view in nyu_resnet22.VIEWS}
+    with pytest.raises(cases.MammoError, match="found rcc, lmlo, rmlo"):
+        nyu_resnet22.view_wise({view: x for view, x in inputs.items() if view != "lcc"})
+    with pytest.raises(cases.MammoError, match="expected one size"):
+        nyu_resnet22.image_wise({**inputs, "lmlo": keras.Input((70, 64, 1))})
+
+
+def test_seeds_fix_the_weights():
+    first, again, other = (single(width=2, seed=seed).get_weights() for seed in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_logits_of_an_exam_equal_those_of_pytorch(kind, channels):
+    pytest.importorskip("torch")
+    state, given = nyu_torch.draw_state(kind, channels=channels), images(channels=channels)
+    net = exam_net(kind, channels=channels)
+    KINDS[kind][1](net, state)
+    vectors = nyu_torch.torch_vectors(state, given, channels=channels)
+    if kind == "view_wise":
+        vectors = {p: np.concatenate([vectors[f"l{p}"], vectors[f"r{p}"]], axis=1) for p in nyu_resnet22.PROJECTIONS}
+    for name, logits in net(given).items():
+        expected = dense(relu(dense(vectors[name], state, f"fc1_{name}")), state, f"output_layer_{name}.fc_layer")
+        assert np.ptp(expected) > 0.1
+        np.testing.assert_allclose(logits, expected.reshape(-1, 4, 2), atol=1e-4)
+
+
+def dense(x, state, name):
+    return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(64, 64), (83, 70), (203, 266), pytest.param(nyu_resnet22.SHAPES["cc"], marks=pytest.mark.slow)],
+    ids=str,
+)
+def test_logits_of_one_view_equal_those_of_pytorch(shape):
+    pytest.importorskip("torch")
+    width = 16 if shape == nyu_resnet22.SHAPES["cc"] else 4
+    state = nyu_torch.draw_state("image_wise", width=width)
+    image = np.random.default_rng(1).standard_normal((1, *shape, 1)).astype("float32")
+    net = single(shape, width=width)
+    nyu_weights.load_one_view(net, state, "rmlo")
+    small = np.zeros((1, 64, 64, 1), "float32")
+    vector = nyu_torch.torch_vectors(state, {"lcc": small, "rcc": small, "lmlo": small, "rmlo": image}, width=width)
+    hidden = relu(dense(vector["rmlo"], state, "fc1_rmlo"))
+    expected = dense(hidden, state, "output_layer_rmlo.fc_layer")[:, :4].reshape(1, 2, 2)
+    np.testing.assert_allclose(net(image), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_tensor_has_its_place_and_a_misfit_loads_nothing(kind):
+    net, state, load = exam_net(kind), nyu_torch.draw_state(kind), KINDS[kind][1]
+    before = net.get_weights()
+    lacking = {name: value for name, value in state.items() if name != "four_view_resnet.mlo.final_bn.bias"}
+    with pytest.raises(cases.MammoError, match=r"missing four_view_resnet\.mlo\.final_bn\.bias; unexpected none"):
+        load(net, lacking)
+    with pytest.raises(cases.MammoError, match=r"unexpected four_view_resnet\.cc\.layer_list\.5\.0\.bn1\.weight"):
+        load(net, {**state, "four_view_resnet.cc.layer_list.5.0.bn1.weight": np.zeros(4, "float32")})
+    with pytest.raises(cases.MammoError, match=r"four_view_resnet\.cc\.first_conv\.weight"):
+        load(net, {**state, "four_view_resnet.cc.first_conv.weight": np.zeros((4, 3, 7, 7), "float32")})
+    assert all(np.array_equal(a, b) for a, b in zip(before, net.get_weights(), strict=True))
+    load(net, {**state, "four_view_resnet.cc.final_bn.num_batches_tracked": np.array(3)})
+    assert not any(np.array_equal(a, b) for a, b in zip(before, net.get_weights(), strict=True))
+    kernel = net.get_layer("resnet_cc").get_layer("stage2_block1_shortcut_conv").kernel.numpy()
+    np.testing.assert_array_equal(
+        kernel[0, 0], state["four_view_resnet.cc.layer_list.1.0.downsample.0.weight"][..., 0, 0].T
+    )
+
+
+def test_one_view_takes_its_own_part_of_the_state():
+    net, state = single(width=4), nyu_torch.draw_state("image_wise")
+    nyu_weights.load_one_view(net, state, "rcc")
+    np.testing.assert_array_equal(net.get_layer("logits").kernel, state["output_layer_rcc.fc_layer.weight"][:4].T)
+    np.testing.assert_array_equal(net.get_layer("fc").bias, state["fc1_rcc.bias"])
+    with pytest.raises(cases.MammoError, match="no view 'cc'"):
+        nyu_weights.load_one_view(net, state, "cc")
+    with pytest.raises(cases.MammoError, match=r"missing fc1_lcc\.bias"):
+        nyu_weights.load_one_view(net, {k: v for k, v in state.items() if k != "fc1_lcc.bias"}, "lcc")

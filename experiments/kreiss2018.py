@@ -265,14 +265,14 @@ def small_cnn(budget: Budget) -> method.KerasMethod:
         pipeline=build.Pipeline(budget.side, normalize.centred, batch=budget.batch),
         stages=(schedule.Stage(budget.epochs, adam()),),
         select=schedule.last_epoch,
-        precision="float32",  # a CPU with bfloat16 takes three times as long for convolutions of so few channels
+        precision="float32",  # so few channels take a CPU longer in bfloat16
     )
 
 
 def standin_net(budget: Budget) -> method.KerasMethod:
     """Inception V3 from scratch on crops of lesions, mass or calcification: what ImageNet is on the phantom.
 
-    At the side of the images that it will see: on a larger map than it learned on, its features grow a hundredfold.
+    At the side of the images that it will see: on a larger map than it learned on, its features grow.
     """
     net = functools.partial(inception_v3.inception_v3, width=max(2, int(32 * budget.width)))
     moves = augment.Augment(flip_horizontal=True, flip_vertical=True, rotate_deg=(-180.0, 180.0))

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from mammo_tf import cases
-from mammo_tf.models import googlenet
+from mammo_tf.models import blocks, googlenet
 
 # Keras 3.15 saves TensorFlow's variables through numpy.array, and numpy 2 warns of their signature.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -93,7 +93,7 @@ def test_feature_maps_have_the_sides_of_table_1(full):
 def test_a_cut_off_last_window_counts():
     def pooled(rows, size):
         image = keras.Input((len(rows), 1, 1))
-        x = googlenet._halved(keras.layers.UpSampling2D((1, 4))(image), size, "p")
+        x = blocks.halved(keras.layers.UpSampling2D((1, 4))(image), size, "p")
         return np.asarray(keras.Model(image, x)(np.float32(rows)[None, :, None, None]))[0, :, 0, 0].tolist()
 
     assert pooled([1, 2, 3, 4], 3) == [3, 4]

@@ -161,7 +161,9 @@ class Measured:
         keys = [("deep features", net.digest, how, content(view)) for view in views]
         todo = list(dict(zip(keys, views, strict=True)).items())
         batches = _Batches(net, self.how, todo)
-        rows = {key: cache.remembered(key, _Row(batches, place)) for place, (key, _) in enumerate(todo)}
+        rows = {
+            key: cache.remembered(key, functools.partial(batches.row, place)) for place, (key, _) in enumerate(todo)
+        }
         lengths = {len(row) for row in rows.values()}
         if len(lengths) > 1:
             raise cases.MammoError(
@@ -198,17 +200,6 @@ class _Batches:
         if rows.ndim != 2 or len(rows) != len(full):
             raise cases.MammoError(f"deep features: {rows.shape} of {len(full)} images; expected one row for each")
         return {at: rows[i].copy() for i, at in enumerate(images)}
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Row:
-    """What `cache.remembered` asks for where it does not know the features of a view."""
-
-    batches: _Batches
-    place: int
-
-    def __call__(self) -> np.ndarray:
-        return self.batches.row(self.place)
 
 
 def content(view: cases.View) -> str:

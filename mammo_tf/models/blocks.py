@@ -145,6 +145,15 @@ def max_pool(x: keras.KerasTensor, size: int, stride: int, name: str) -> keras.K
     return keras.layers.MaxPooling2D(size, stride, name=name)(x)
 
 
+def halved(x: keras.KerasTensor, size: int, name: str) -> keras.KerasTensor:
+    """Max-pool of stride 2 in ceil mode: one row and column of zeros last, which only a cut-off window meets.
+
+    Zeros serve as -inf: nothing that comes here is below them, ReLUs stand before.
+    """
+    x = keras.layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(x)
+    return max_pool(x, size, 2, name)
+
+
 def dropout(x: keras.KerasTensor, rate: float, name: str, *, seed: int) -> keras.KerasTensor:
     """Dropout with a seed of its own."""
     return keras.layers.Dropout(rate, seed=layer_seed(seed, name), name=name)(x)

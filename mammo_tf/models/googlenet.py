@@ -165,25 +165,19 @@ def _modules(x: keras.KerasTensor, build: _Build) -> dict[str, keras.KerasTensor
     maps = {}
     for name in MODULES:
         if name == "4a":
-            x = _halved(x, 3, "stage3_pool")
+            x = blocks.halved(x, 3, "stage3_pool")
         if name == "5a":
-            x = _halved(x, build.variant.last_pool, "stage4_pool")
+            x = blocks.halved(x, build.variant.last_pool, "stage4_pool")
         x = maps[name] = _inception(x, name, build)
     return maps
 
 
 def _stem(x: keras.KerasTensor, build: _Build) -> keras.KerasTensor:
     x = build.conv(x, "stem_conv1", 64, 7, stride=2)
-    x = build.normalized(_halved(x, 3, "stem_pool1"), "stem_lrn1")
+    x = build.normalized(blocks.halved(x, 3, "stem_pool1"), "stem_lrn1")
     x = build.conv(x, "stem_conv2", 64, 1)
     x = build.normalized(build.conv(x, "stem_conv3", 192, 3), "stem_lrn2")
-    return _halved(x, 3, "stem_pool2")
-
-
-def _halved(x: keras.KerasTensor, size: int, name: str) -> keras.KerasTensor:
-    """Max-pool of stride 2 in ceil mode: one row and column of zeros last, which only a cut-off window meets."""
-    x = keras.layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(x)  # zeros serve as -inf after a ReLU
-    return blocks.max_pool(x, size, 2, name)
+    return blocks.halved(x, 3, "stem_pool2")
 
 
 def _inception(x: keras.KerasTensor, module: str, build: _Build) -> keras.KerasTensor:

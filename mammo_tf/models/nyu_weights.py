@@ -1,6 +1,7 @@
 """Published weights of the NYU net: a PyTorch state dict into `nyu_resnet22`, strict both ways.
 
-The names are those of the published files; `CC` stands for either projection.
+The names are those that the published files are known by; none was at hand, and a file that differs is refused with
+the names on either side. `cc` stands for either projection.
 
     four_view_resnet.cc.first_conv                        stem
     four_view_resnet.cc.layer_list.S.B.{bn1,conv1,...}    block B of stage S, from 0; downsample.0 is its shortcut

@@ -77,10 +77,8 @@ class _Build:
         return blocks.relu(x, facts.name.replace("conv", "relu"))
 
     def halved(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        """Max-pool 3x3 of stride 2; in ceil mode one row and column of zeros last, for cut-off windows alone."""
-        if self.variant.ceil:
-            x = keras.layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(x)  # as -inf after a ReLU
-        return blocks.max_pool(x, 3, 2, name)
+        """Max-pool 3x3 of stride 2."""
+        return blocks.halved(x, 3, name) if self.variant.ceil else blocks.max_pool(x, 3, 2, name)
 
 
 def squeezenet_features(

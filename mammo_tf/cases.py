@@ -285,6 +285,7 @@ class Context:
         strict: stop at the first unreadable file.
         draw: functions that draw for TensorBoard, by name, uint8 RGB (H, W, 3).
         watch: examples scored after every epoch, for the history alone.
+        leaked: the test part, where the protocol lets a method fit something on it (a leak by design).
     """
 
     seed: int
@@ -298,3 +299,4 @@ class Context:
     strict: bool = False
     draw: Mapping[str, Callable[..., np.ndarray]] = dataclasses.field(default_factory=dict)
     watch: tuple[Example, ...] = ()
+    leaked: tuple[Example, ...] = ()

@@ -76,6 +76,14 @@ def _drop_3_of_view(view: View) -> float:
     return _birads_of_view(view, drop=(3,))
 
 
+def _is_mass(lesion: Lesion) -> float:
+    return float(lesion.kind == "mass")
+
+
+def _shows_mass(view: View) -> float:
+    return float(any(lesion.kind == "mass" for lesion in view.lesions))
+
+
 _OUTCOME = ("benign", "malignant")
 _SUSPICION = ("BI-RADS below 4", "BI-RADS 4 and up")
 
@@ -86,3 +94,5 @@ birads_4_up = LabelPolicy("birads_4_up", _SUSPICION, _birads_of_lesion, _birads_
 birads_4_up_drop_3 = LabelPolicy("birads_4_up_drop_3", _SUSPICION, _drop_3_of_lesion, _drop_3_of_view)
 # The reader turns MIAS' severities into pathologies: the labels are those of `pathology`, under the name MIAS uses.
 mias_severity = LabelPolicy("mias_severity", _OUTCOME, _pathology_of_lesion, _pathology_of_view)
+# What a lesion is, whatever became of it: a task beside those of the papers, such as that of a stand-in for ImageNet.
+lesion_kind = LabelPolicy("lesion_kind", ("calcification", "mass"), _is_mass, _shows_mass)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mammo_tf import cases, pairs, records, report_explained, report_folds, tables
+from mammo_tf import cases, pairs, records, report_beside, report_explained, report_folds, tables
 from mammo_tf.evaluation import intervals
 from mammo_tf.tables import Table, number, with_interval
 
@@ -214,6 +214,7 @@ def sections(experiment: Any, found: Iterable[records.Record]) -> list[Section]:
         shown = [measured_table(group), pairs.comparisons_table(experiment, group), pairs.classes_table(group)]
         shown += [pairs.parts_table(group), gap_table(group), pairs.operating_table(group), pairs.claims_table(group)]
         shown += [pairs.picked_table(experiment, group), pairs.named_claims_table(experiment, group)]
+        shown += report_beside.tables(experiment, group)
         shown += [report_folds.table(group), report_explained.table(group), difference_table(experiment, group)]
         kind_text = "phantom in the layout of" if kind == "phantom" else "real"
         title = f"{experiment.KEY}: {kind_text} {dataset}, budget {budget}"

@@ -54,6 +54,8 @@ class Rules:
         leaks: the protocol's flaws in words, beside those of its split.
         threshold: rule of `evaluation.thresholds` that chooses the second operating point on validation.
         watched: the test part is scored after every epoch, as in a paper that shows its curve; no rule sees that.
+        fits_test: the method is given the test part as well (`Context.leaked`), as in a paper that fitted something
+            on everything before the split.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Rules:
     leaks: tuple[str, ...] = ()
     threshold: Callable[..., float] = thresholds.youden
     watched: bool = dataclasses.field(default=False, metadata={"added": True})
+    fits_test: bool = dataclasses.field(default=False, metadata={"added": True})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +103,7 @@ class Run:
         classes: names of the classes where they are not the label policy's two.
         after: what else is measured or drawn of a fitted run: `run.Done` -> claims. Not part of the hash. None
             stands for saliency maps.
+        together: what is measured of all its splits at once: one `run.Done` a split -> claims. Not part of the hash.
         known_means: dataset -> mean gray value (0 to 255) that the paper's training images had; a run on real data
             says its own beside it. Not part of the hash.
         published: the paper's numbers for this row, by metric; not part of the hash.
@@ -122,6 +126,7 @@ class Run:
     sample: Callable[[cases.Splits, Any, int], tuple[cases.Splits, Sequence[cases.Problem]]] | None = None
     classes: tuple[str, ...] | None = None
     after: tuple[Callable[[Any], dict[str, Any]], ...] | None = dataclasses.field(default=None, compare=False)
+    together: tuple[Callable[[Sequence[Any]], dict[str, Any]], ...] = dataclasses.field(default=(), compare=False)
     known_means: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
     published: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
     extra: bool = dataclasses.field(default=False, compare=False)

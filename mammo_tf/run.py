@@ -122,6 +122,7 @@ class _Fit:
     scored: measure.Scored
     claims: Mapping[str, Any]
     problems: tuple[cases.Problem, ...]
+    done: Done
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +153,7 @@ def _fit(job: _Job, parts: cases.Splits, inputs: Mapping[str, pathlib.Path]) -> 
         strict=settings.strict,
         draw=artifacts.drawings(job.shown),
         watch=sampled.test if run.protocol.watched else (),
+        leaked=sampled.test if run.protocol.fits_test else (),
     )
     fitted = run.method(settings.budget).fit(sampled.train, sampled.val, context)
     intake.compare_mean(getattr(fitted, "normalizer", None), run.known_means, job.dataset)
@@ -165,7 +167,7 @@ def _fit(job: _Job, parts: cases.Splits, inputs: Mapping[str, pathlib.Path]) -> 
     hooks = (_saliency,) if run.after is None else run.after
     claims = {name: claim for hook in hooks for name, claim in hook(done).items()}
     scored = dataclasses.replace(scored, test_reads=ledger.count(run.protocol.reported))
-    return _Fit(fitted, sampled, scored, claims, (*problems, *getattr(fitted, "problems", ())))
+    return _Fit(fitted, sampled, scored, claims, (*problems, *getattr(fitted, "problems", ())), done)
 
 
 def _saliency(done: Done) -> dict[str, Any]:
@@ -179,6 +181,7 @@ def _record(job: _Job, splits: Sequence[cases.Splits], fits: Sequence[_Fit], tol
     artifacts.write_predictions(job.folder / "predictions.csv", predictions)
     artifacts.draw_predictions(job.folder, predictions, measured["metrics"], job.shown)
     left_out = [problem for fit in fits for problem in fit.problems]
+    over_all = [hook([fit.done for fit in fits]) for hook in run.together]
     record = records.Record(
         **_facts(run, settings, dataset, fits[0].fitted),
         hash=told.digest,
@@ -186,7 +189,7 @@ def _record(job: _Job, splits: Sequence[cases.Splits], fits: Sequence[_Fit], tol
         **measured,
         needs={name: record.hash for name, record in told.needs.items()},
         problems=intake.listed((*dataset.problems, *told.problems, *left_out), dataset.root),
-        claims=fits[0].claims,
+        claims={**fits[0].claims, **{name: claim for found in over_all for name, claim in found.items()}},
         **machine.circumstances(told.started, getattr(fits[0].fitted, "device", None)),
         folder=str(job.folder),
     )

@@ -4,8 +4,8 @@
 using Lasso", "over-sample the malignant cases using" SMOTE, then a support vector machine or logistic regression. The
 numbers of features in its Table 2 are the same with and without SMOTE, so selection comes first.
 
-    Lasso    on standardised features and labels 0 and 1, at a fixed alpha; features with a weight other than 0 stay.
-             Where none does, the `least` with the largest |correlation| with the label stay, and a note says so.
+    Lasso    on standardised features and labels 0 and 1 (`lasso`); features with a weight other than 0 stay. Where
+             none does, the `least` with the largest |correlation| with the label stay, and a note says so.
     SMOTE    Chawla et al. (2002, doi:10.1613/jair.953), imbalanced-learn's, from 5 neighbours (or as many as there
              are), until both classes are as large. It acts on what is learned from alone.
 
@@ -23,20 +23,18 @@ import dataclasses
 import hashlib
 import importlib
 import logging
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import scipy.special
-from sklearn import exceptions, linear_model, preprocessing
+from sklearn import preprocessing
 
 from mammo_tf import cache, cases
-from mammo_tf.classical import margins
+from mammo_tf.classical import lasso, margins
 
 ALGORITHM_VERSION = 1
 LOG = logging.getLogger("mammo_tf")
-LASSO_ITERATIONS = 10_000
 NEIGHBOURS = 5
 
 Measure = Callable[[Sequence[cases.Example]], np.ndarray]
@@ -48,19 +46,29 @@ class Recipe:
 
     Attributes:
         classify: (features (N, F), labels (N,), seed) -> features -> decision scores (N,), as those of `margins`.
-        alpha: of the Lasso, or None where no feature is left out.
+        alpha: of the Lasso, or None.
         smote: enlarge the smaller class.
         least: so many features stay where the Lasso would keep none.
+        keep: features for each example learned from, below 1, in place of an alpha, which is searched. Without
+            either no feature is left out.
     """
 
     classify: Callable[..., Any]
     alpha: float | None = None
     smote: bool = False
     least: int = 10
+    keep: float | None = None
 
     def __post_init__(self):
         if (self.alpha is not None and not self.alpha > 0) or self.least < 1:
             raise cases.MammoError(f"recipe: alpha {self.alpha}, least {self.least}; expected above 0, 1 or more")
+        if self.keep is not None and (self.alpha is not None or not 0 < self.keep < 1):
+            raise cases.MammoError(f"recipe: keep {self.keep}, alpha {self.alpha}; one of them, keep between 0 and 1")
+
+    @property
+    def selects(self) -> bool:
+        """Whether features are left out."""
+        return self.alpha is not None or self.keep is not None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -139,7 +147,7 @@ def learn(recipe: Recipe, features: np.ndarray, labels: np.ndarray, seed: int) -
 
 
 def prepared(recipe: Recipe, features: np.ndarray, labels: np.ndarray) -> Columns:
-    """Standardisation and, where the recipe has an alpha, selection, fitted on features (N, F) and labels (N,).
+    """Standardisation and, where the recipe selects, selection, fitted on features (N, F) and labels (N,).
 
     A constant feature becomes 0, which no Lasso keeps. The weights are kept in memory by content, so that recipes
     that differ in what follows share them.
@@ -149,28 +157,20 @@ def prepared(recipe: Recipe, features: np.ndarray, labels: np.ndarray) -> Column
     """
     features, labels = margins.checked(features, labels)
     scaler = preprocessing.StandardScaler().fit(features)
-    if recipe.alpha is None:
+    if not recipe.selects:
         return Columns(np.arange(features.shape[1]), scaler.mean_, scaler.scale_)
     content = hashlib.sha256(np.ascontiguousarray(features).data)
     content.update(np.ascontiguousarray(labels).data)
-    key = ("lasso", features.shape, content.hexdigest(), recipe.alpha)
-    found = cache.remembered(key, lambda: _lasso(scaler.transform(features), labels, recipe.alpha))
+    key = ("lasso", features.shape, content.hexdigest(), recipe.alpha, recipe.keep)
+    how = {"alpha": recipe.alpha, "keep": recipe.keep}
+    found = cache.remembered(key, lambda: lasso.weights(scaler.transform(features), labels, **how))
     columns, notes = np.flatnonzero(found[:-1]), ()
     if found[-1]:
-        notes = (f"the Lasso was stopped after {LASSO_ITERATIONS} iterations",)
+        notes = (f"the Lasso was stopped after {lasso.ITERATIONS} iterations",)
     if not len(columns):
         columns = correlated(features, labels, recipe.least)
         notes += (f"the Lasso kept no feature: the {len(columns)} with the largest correlations stand for it",)
     return Columns(columns, scaler.mean_[columns], scaler.scale_[columns], notes)
-
-
-def _lasso(features: np.ndarray, labels: np.ndarray, alpha: float) -> np.ndarray:
-    """The weights of standardised features (N, F) and, last, whether it was stopped: (F + 1,)."""
-    model = linear_model.Lasso(alpha=alpha, max_iter=LASSO_ITERATIONS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", exceptions.ConvergenceWarning)
-        model.fit(np.asfortranarray(features), labels.astype(np.float64))
-    return np.append(model.coef_, float(model.n_iter_ >= LASSO_ITERATIONS))
 
 
 def correlated(features: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
@@ -228,7 +228,7 @@ class Selected:
         measure = self.features(context)
         labels = np.array([example.label for example in train])
         learned = learn(self.recipe, measure(train), labels, context.seed)
-        fitted = Fitted(measure, learned)
+        fitted = Fitted(measure, learned, self.recipe, context.seed)
         counts = (fitted.kept, learned.width, len(train), learned.synthetic)
         LOG.info("selected: %d of %d features, %d examples and %d synthetic ones", *counts)
         for note in learned.notes:
@@ -247,10 +247,13 @@ class Fitted:
     Attributes:
         measure: examples -> features (N, F).
         learned: features -> decision scores.
+        recipe, seed: what it was learned by.
     """
 
     measure: Measure
     learned: Learned
+    recipe: Recipe
+    seed: int
 
     @property
     def kept(self) -> int:

@@ -9,6 +9,9 @@ Breast Cancer Screening", doi:10.1109/TMI.2019.2945514: a ResNet-22 a view, and 
                   pairs, for CC and for MLO                                                        6,132,592
     image-wise    256 units and four pairs for each view                                           5,870,464
 
+    compared      one view again, as two classes: benign or malignant, whichever is the more present
+    breast        ours: the image-wise net of one breast, CC and MLO, as two classes
+
 One ResNet sees CC views, another MLO views, left and right alike; every breast faces right. A pair holds the logits
 of "absent" and "present". Images are z-scored; 1 channel, or 3 with the two heatmaps. Training adds noise of
 deviation 0.01 to them.
@@ -19,14 +22,16 @@ deviation 0.01 to them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 import scipy.special
 
 from mammo_tf import cases
-from mammo_tf.models import blocks
+from mammo_tf.models import blocks, two_view
 
 ALGORITHM_VERSION = 1
 
@@ -88,6 +93,57 @@ def one_view(x: keras.KerasTensor, *, seed: int = 0, width: int = 16, noise: flo
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = blocks.relu(blocks.dense(x, 16 * width, "fc", seed=seed), "fc_relu")
     return _pairs(x, len(OF_A_BREAST), "logits", seed)
+
+
+@keras.saving.register_keras_serializable(package="mammo_tf")
+class Compared(keras.layers.Layer):
+    """Pairs of logits (B, A, 2) to the log odds of "present", (B, A), as logits of A classes."""
+
+    def __init__(self, **facts: Any):
+        super().__init__(**{**facts, "dtype": "float32"})
+
+    def call(self, inputs: Any) -> Any:
+        return inputs[..., 1] - inputs[..., 0]
+
+
+def compared(
+    x: keras.KerasTensor, *, classes: int = 2, seed: int = 0, width: int = 16, noise: float = NOISE
+) -> keras.KerasTensor:
+    """`one_view` as a classifier: the larger of "benign is present" and "malignant is present" is the answer.
+
+    So "Low Resource Breast Cancer Detection with Mammograms", section 5, reads the released net ("we compare the two
+    label values ... instead of choosing a threshold").
+
+    Args:
+        x, seed, width, noise: as for `one_view`.
+        classes: 2, benign and malignant.
+
+    Returns:
+        Logits (B, 2), float32: log odds of benign and of malignant.
+
+    Raises:
+        MammoError: another number of classes.
+    """
+    if classes != len(OF_A_BREAST):
+        raise cases.MammoError(f"NYU: the net tells {len(OF_A_BREAST)} classes, not {classes}")
+    return Compared(name="compared")(one_view(x, seed=seed, width=width, noise=noise))
+
+
+def breast(x: keras.KerasTensor, *, seed: int = 0, width: int = 16, noise: float = NOISE) -> keras.KerasTensor:
+    """A `compared` for each view of a breast, its layers named `cc_...` and `mlo_...`; their log odds are averaged.
+
+    The layers above a ResNet are those of a projection, not of a side: left and right share them.
+
+    Args:
+        x: a `keras.Input` of images (B, H, W, 2): the CC view, then the MLO view.
+        seed, width, noise: as for `one_view`.
+
+    Returns:
+        Logits (B, 2), float32.
+    """
+    net = functools.partial(compared, width=width, noise=noise)
+    views = [two_view.branch(x, index, net, None, seed) for index in range(len(two_view.VIEWS))]
+    return keras.layers.Average(dtype="float32", name="views")(views)
 
 
 def view_wise(

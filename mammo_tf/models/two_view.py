@@ -122,7 +122,7 @@ def multi_modal(
     """
     if not isinstance(x._keras_history.operation, keras.layers.InputLayer) or x.shape[-1] != len(VIEWS):
         raise cases.MammoError(f"multi_modal: x must be a keras.Input of {len(VIEWS)} channels, found {x.shape}")
-    vectors = [_branch(x, index, features, dog, seed) for index in range(len(VIEWS))]
+    vectors = [branch(x, index, features, dog, seed) for index in range(len(VIEWS))]
     return top(keras.layers.Concatenate(name="views")(vectors), classes=classes, seed=seed)
 
 
@@ -133,10 +133,13 @@ def _vector(x: keras.KerasTensor, features: Features, dog: tuple[float, ...] | N
     return keras.layers.GlobalAveragePooling2D(name="pool")(x) if len(x.shape) == 4 else x
 
 
-def _branch(
+def branch(
     x: keras.KerasTensor, index: int, features: Features, dog: tuple[float, ...] | None, seed: int
 ) -> keras.KerasTensor:
-    """The vector of one view: built by itself, then copied onto x under other names, as layers cannot be renamed."""
+    """The vector of one view, (B, F), of images x (B, H, W, 2); its layers are named after the view.
+
+    It is built by itself, then copied onto x under other names, as layers cannot be renamed.
+    """
     view = VIEWS[index]
     image = keras.Input(x.shape[1:], dtype=x.dtype)
     vector = _vector(View(index, name="view")(image), features, dog, blocks.layer_seed(seed, view))

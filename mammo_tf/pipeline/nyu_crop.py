@@ -20,10 +20,11 @@ import dataclasses
 import cv2
 import numpy as np
 
-from mammo_tf import cases
+from mammo_tf import cache, cases
 
 ALGORITHM_VERSION = 1
 LEAST_STD = 1e-5
+NATIVE_MM = 0.07  # of INbreast's pixels, and of most digital mammograms of 3328 x 2560 and 4096 x 3328
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +112,38 @@ class Preparation:
         best = best_window(crop, size)
         drawn = [jittered(best, crop.shape, self.jitter, seed=seed, number=n) for n in range(self.count)]
         return np.stack([z_score(resized(cut(crop, box), size)) for box in drawn])[..., None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A loader: the best window of a view, facing right, (height, width) of the view's pixels, kept in memory.
+
+    Attributes:
+        view: the whole image.
+        prepare: how it is cut, for pixels of `NATIVE_MM`; lengths follow the view's own where it is known.
+        source: tells the film from all others: the dataset's fingerprint and the view's id.
+    """
+
+    view: cases.View
+    prepare: Preparation
+    source: tuple[str, str]
+
+    def __call__(self) -> np.ndarray:
+        return cache.remembered((*self.source, "nyu window", self.prepare), self._cut)
+
+    def _cut(self) -> np.ndarray:
+        mm = self.view.spacing_mm
+        prepare = self.prepare.scaled(NATIVE_MM / mm) if mm else self.prepare
+        size, crop = prepare.size(self.view), prepare.crop(self.view)
+        return cut(crop, best_window(crop, size)).astype(crop.dtype)
+
+
+def windowed(view: cases.View, fingerprint: str, prepare: Preparation = Preparation()) -> cases.View:
+    """The view as its best window, for a pipeline that resizes and normalises it; its lesions are not moved, but gone.
+
+    Errors as for `Preparation.crop` and `size`, when the pixels are asked for.
+    """
+    return dataclasses.replace(view, load=Window(view, prepare, (fingerprint, view.id)), lesions=())
 
 
 def breast_mask(pixels: np.ndarray, *, erosion: int) -> np.ndarray:

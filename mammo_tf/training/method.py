@@ -52,6 +52,7 @@ class KerasMethod:
         precision: what "auto" stands for with this net; "auto" leaves it to the device.
         frozen: where the net is cut: what comes before learns nothing, and its features are computed once. None
             trains the net as its stages say.
+        needed: how many of the classes the training part must hold; None for all.
         steps: what TensorBoard shows of single training steps, which changes no result; None for the epochs alone.
     """
 
@@ -68,6 +69,7 @@ class KerasMethod:
     precision: str = dataclasses.field(default="auto", metadata={"added": True})
     frozen: freezing.Frozen | None = dataclasses.field(default=None, metadata={"added": True})
     steps: tensorboard.Steps | None = dataclasses.field(default=None, metadata={"added": True})
+    needed: int | None = dataclasses.field(default=None, metadata={"added": True})
 
     def __post_init__(self):
         schedule.check(self.stages)
@@ -97,7 +99,7 @@ class KerasMethod:
         if len(val):
             arrays["validation"] = self.pipeline.load(val, strict=ctx.strict)
         for part, loaded in arrays.items():
-            needed = self.classes if part == "training" else 2
+            needed = (self.needed or self.classes) if part == "training" else 2
             parts.check_labels(part, loaded.labels, self.classes, needed)
         watched = self.pipeline.load(ctx.watch, strict=ctx.strict) if ctx.watch else None
         return self._train(arrays["training"], arrays.get("validation"), watched, ctx, chosen)
@@ -127,6 +129,10 @@ class KerasMethod:
             raise cases.MammoError(
                 f"method: the validation part is empty, {self.select.__name__} cannot select an epoch; use last_epoch"
             )
+        self.check_weights(ctx)
+
+    def check_weights(self, ctx: cases.Context) -> None:
+        """Raises MammoError or DataError where the pre-trained weights that the net starts from are not there."""
         if self.pretrained and ctx.weights is None:
             raise cases.MammoError(
                 "method: this net starts from pre-trained weights and none were given; name their source with "

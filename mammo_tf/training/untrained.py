@@ -1,0 +1,54 @@
+"""A net with the weights that it starts from, applied as it is: inference without a single step of training.
+
+fitted = Untrained(KerasMethod(net, pipeline, stages, pretrained=load, ...)).fit(train, val, context)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from mammo_tf import cases
+from mammo_tf.training import fitted, precision
+from mammo_tf.training import method as training
+
+ALGORITHM_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Untrained:
+    """The method; of `inner` its net, pipeline and weights count, and its stages do not.
+
+    Attributes:
+        inner: has `pretrained`, and a pipeline whose normalisation takes nothing from training images.
+    """
+
+    inner: training.KerasMethod
+
+    @property
+    def pipeline(self) -> Any:
+        return self.inner.pipeline
+
+    def fit(self, train: Sequence[cases.Example], val: Sequence[cases.Example], context: cases.Context) -> Any:
+        """The net; training and validation parts are not looked at but for the normalisation.
+
+        Raises:
+            MammoError: no weights were given, or the net has other classes.
+            DataError: the weights cannot be read or do not fit.
+        """
+        del val
+        inner = self.inner
+        chosen = precision.resolve(context.precision, own=inner.precision)
+        arrays = inner.pipeline.load(train[:1], strict=context.strict)
+        inner.check_weights(context)
+        return fitted.Fitted(
+            model=inner.build(context, chosen),
+            normalizer=inner.pipeline.normalize(arrays.images),
+            pipeline=inner.pipeline,
+            history=[],
+            best_epoch=0,
+            val_reads=0,
+            precision=chosen.policy,
+            device=precision.describe_device(),
+        )

@@ -8,8 +8,8 @@ measure(examples)                                                           # (N
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-import functools
 import hashlib
 import pathlib
 from collections.abc import Callable
@@ -23,6 +23,8 @@ from mammo_tf.pipeline import resize
 from mammo_tf.training import precision, scoring
 
 ALGORITHM_VERSION = 1
+MOST = 4  # nets that a process keeps
+_BUILT: collections.OrderedDict[str, deep_features.Net] = collections.OrderedDict()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,17 +56,20 @@ class Cut:
         path = pathlib.Path(context.weights)
         if not path.is_file():
             raise cases.DataError(path, "no such file of pre-trained weights")
-        return _built(self, path, hashlib.sha256(path.read_bytes()).hexdigest())
+        digest = describe.digest(self, hashlib.sha256(path.read_bytes()).hexdigest())
+        if digest not in _BUILT:
+            while len(_BUILT) >= MOST:
+                _BUILT.popitem(last=False)
+            _BUILT[digest] = deep_features.Net(self._scorer(path), digest)
+        _BUILT.move_to_end(digest)
+        return _BUILT[digest]
 
-
-@functools.lru_cache(maxsize=4)
-def _built(cut: Cut, path: pathlib.Path, content: str) -> deep_features.Net:
-    with precision.policy(precision.resolve("float32")):
-        image = keras.Input(cut.shape, name="image")
-        model = keras.Model(image, cut.net(image), name="features")
-    cut.load(model, path)
-    scorer = scoring.make_scorer(model)
-    return deep_features.Net(scorer, describe.digest(cut.net, cut.shape, content))
+    def _scorer(self, path: pathlib.Path) -> Callable[[np.ndarray], object]:
+        with precision.policy(precision.resolve("float32")):
+            image = keras.Input(self.shape, name="image")
+            model = keras.Model(image, self.net(image), name="features")
+        self.load(model, path)
+        return scoring.make_scorer(model)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -54,8 +54,7 @@ class Rules:
         leaks: the protocol's flaws in words, beside those of its split.
         threshold: rule of `evaluation.thresholds` that chooses the second operating point on validation.
         watched: the test part is scored after every epoch, as in a paper that shows its curve; no rule sees that.
-        fits_test: the method is given the test part as well (`Context.leaked`), as in a paper that fitted something
-            on everything before the split.
+        fits_test: the method gets the test part too (`Context.leaked`), as where a paper fitted before the split.
     """
 
     name: str
@@ -103,9 +102,8 @@ class Run:
         classes: names of the classes where they are not the label policy's two.
         after: what else is measured or drawn of a fitted run: `run.Done` -> claims. Not part of the hash. None
             stands for saliency maps.
-        together: what is measured of all its splits at once: one `run.Done` a split -> claims. Not part of the hash.
-        known_means: dataset -> mean gray value (0 to 255) that the paper's training images had; a run on real data
-            says its own beside it. Not part of the hash.
+        together: what is measured of all its splits: one `run.Done` each -> claims. Not part of the hash.
+        known_means: dataset -> mean gray value (0 to 255) of the paper's training images; not part of the hash.
         published: the paper's numbers for this row, by metric; not part of the hash.
         extra: True for a row that the paper has not.
     """

@@ -10,7 +10,7 @@ from imblearn import over_sampling, pipeline
 from sklearn import feature_selection, linear_model, metrics, preprocessing, svm
 
 from mammo_tf import cases, describe
-from mammo_tf.classical import margins, selected
+from mammo_tf.classical import lasso, margins, selected
 
 RNG = np.random.default_rng(3)
 LABELS = (np.arange(80) % 4 == 0).astype(int)
@@ -63,7 +63,7 @@ def test_a_lasso_that_keeps_nothing_gives_way_to_correlations():
 
 
 def test_what_stops_early_is_noted(monkeypatch):
-    monkeypatch.setattr(selected, "LASSO_ITERATIONS", 2)
+    monkeypatch.setattr(lasso, "ITERATIONS", 2)
     recipe = selected.Recipe(functools.partial(margins.linear_svm, iterations=3), 0.0011)
     notes = selected.learn(recipe, TABLE, LABELS, 0).notes
     assert notes == ("the Lasso was stopped after 2 iterations", "the linear SVM was stopped after 3 iterations")

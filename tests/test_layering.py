@@ -96,6 +96,7 @@ HEAVY = {
         "explaining.py",
         "export.py",
         "doctor.py",
+        "feature_nets.py",
         "lesions_shown.py",
         "reuse.py",
         "tuning.py",
@@ -103,6 +104,7 @@ HEAVY = {
     "matplotlib": (
         "figures.py",
         "figures_bands.py",
+        "figures_categories.py",
         "figures_comparisons.py",
         "figures_dreams.py",
         "figures_explained.py",

@@ -1,8 +1,7 @@
 """Pre-trained weights: PyTorch state dicts and Keras files into our nets, strict both ways.
 
-Parameter names are torchvision's. timm's `resnet18` uses the same ones (it long loaded torchvision's own file as it
-was), and its `resnet18.tv_in1k` holds torchvision's IMAGENET1K_V1 weights as safetensors. One rule turns a tensor
-over: input and output channels go last, in this order (OIHW -> HWIO, OI -> IO).
+Parameter names are torchvision's, and timm's `resnet18.tv_in1k` holds torchvision's IMAGENET1K_V1 weights under them.
+One rule turns a tensor over: input and output channels go last, in this order (OIHW -> HWIO, OI -> IO).
 
     weights.load_resnet18(model, weights.read_torch_state(path), head=False)
     weights.load_backbone(model, weights.imagenet_resnet18())
@@ -60,7 +59,9 @@ ALEXNET = {facts.name: f"features.{i}" for facts, i in zip(alexnet.CONVS, (0, 3,
 
 
 def read_torch_state(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Reads a state dict, parameter name -> array, from .safetensors, or from .pth/.pt (tensors only, no code runs).
+    """Reads a state dict, parameter name -> array, from .safetensors, or from .pth, .pt, .p (no code runs).
+
+    A pickle holds tensors alone: the dict itself, or one that holds it as "model" or "state_dict".
 
     Raises:
         DataError: the file is missing, has another ending, or holds something else; or a .pth file without PyTorch.
@@ -70,9 +71,9 @@ def read_torch_state(path: pathlib.Path) -> dict[str, np.ndarray]:
         raise cases.DataError(path, "no such file of weights")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    if path.suffix in (".pth", ".pt"):
+    if path.suffix in (".pth", ".pt", ".p"):
         return _read_pickle(path)
-    raise cases.DataError(path, f"a state dict ends in .safetensors, .pth or .pt, not {path.suffix!r}")
+    raise cases.DataError(path, f"a state dict ends in .safetensors, .pth, .pt or .p, not {path.suffix!r}")
 
 
 def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -96,6 +97,8 @@ def _read_pickle(path: pathlib.Path) -> dict[str, np.ndarray]:
     except Exception as error:  # torch raises half a dozen unrelated classes here
         reason = str(error).strip().splitlines()[0]
         raise cases.DataError(path, f"not a readable file of tensors ({reason})") from error
+    for name in ("model", "state_dict"):
+        state = state[name] if isinstance(state, Mapping) and isinstance(state.get(name), Mapping) else state
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise cases.DataError(path, "expected a state dict (name -> tensor), found something else")
     return {name: value.float().numpy() for name, value in state.items()}

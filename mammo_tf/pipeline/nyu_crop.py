@@ -139,7 +139,7 @@ class Window:
 
 
 def windowed(view: cases.View, fingerprint: str, prepare: Preparation = Preparation()) -> cases.View:
-    """The view as its best window, for a pipeline that resizes and normalises it; its lesions are not moved, but gone.
+    """The view as its best window, for a pipeline that resizes and normalises it; its lesions are left out.
 
     Errors as for `Preparation.crop` and `size`, when the pixels are asked for.
     """

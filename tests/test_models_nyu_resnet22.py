@@ -1,11 +1,17 @@
 """The NYU nets: sizes, shared layers, the exam's averages by hand; weights against PyTorch."""
 
+import os
+import pathlib
+
+import cv2
 import keras
 import numpy as np
 import pytest
+from safetensors import numpy as safe
 
 from mammo_tf import cases
 from mammo_tf.models import nyu_resnet22, nyu_weights
+from mammo_tf.pipeline import nyu_crop
 from tests import nyu_torch
 
 SIDE = {"cc": (83, 70), "mlo": (91, 64)}
@@ -168,3 +174,122 @@ def test_one_view_takes_its_own_part_of_the_state():
         nyu_weights.load_one_view(net, state, "cc")
     with pytest.raises(cases.MammoError, match=r"missing fc1_lcc\.bias"):
         nyu_weights.load_one_view(net, {k: v for k, v in state.items() if k != "fc1_lcc.bias"}, "lcc")
+
+
+def compared(shape=SIDE["cc"], width=4):
+    x = keras.Input((*shape, 1))
+    return keras.Model(x, nyu_resnet22.compared(x, width=width))
+
+
+def features(width=4, shape=SIDE["cc"]):
+    x = keras.Input((*shape, 1))
+    return keras.Model(x, nyu_resnet22.resnet22_features(x, width=width))
+
+
+def breast(width=4, shape=(70, 64), seed=0):
+    x = keras.Input((*shape, 2))
+    return keras.Model(x, nyu_resnet22.breast(x, width=width, seed=seed))
+
+
+def test_compared_answers_with_the_log_odds_of_each_pair(tmp_path):
+    net, pairs, given = compared(), single(width=4), images()["lcc"]
+    net.set_weights(pairs.get_weights())
+    found = np.asarray(net(given))
+    present = nyu_resnet22.probabilities(pairs(given))  # benign, malignant
+    np.testing.assert_allclose(found, np.log(present / (1 - present)), atol=1e-4)
+    assert net.count_params() == pairs.count_params()
+    net.save(tmp_path / "net.keras")
+    np.testing.assert_allclose(keras.saving.load_model(tmp_path / "net.keras")(given), found, atol=1e-6)
+    with pytest.raises(cases.MammoError, match="2 classes, not 6"):
+        nyu_resnet22.compared(keras.Input((70, 64, 1)), classes=6)
+
+
+def test_a_breast_is_the_mean_of_its_views():
+    net = breast()
+    cc, mlo = (v[:, :70, :64] for v in (images()["lcc"], images(seed=3)["lcc"]))
+    found = np.asarray(net(np.concatenate([cc, mlo], axis=-1)))
+    each = []
+    for prefix, view in (("cc_", cc), ("mlo_", mlo)):
+        alone = compared((70, 64))
+        for layer in alone.layers[1:]:
+            layer.set_weights(net.get_layer(prefix + layer.name).get_weights())
+        each.append(np.asarray(alone(view)))
+    np.testing.assert_allclose(found, np.mean(each, axis=0), atol=1e-5)
+    assert learned(net) == 2 * learned(compared((70, 64)))
+    assert not np.array_equal(*(net.get_layer(f"{view}_stem_conv").kernel for view in ("cc", "mlo")))
+
+
+@pytest.mark.parametrize("view", ["lcc", "rmlo"])
+def test_a_file_of_a_breast_gives_each_view_its_part(tmp_path, view):
+    net = breast(seed=2)
+    net.save(tmp_path / "breast.keras")
+    whole, cut = compared(), features()
+    for model in (whole, cut):
+        nyu_weights.load_file(model, tmp_path / "breast.keras", view=view)
+        for layer in model.layers[1:]:
+            if "noise" not in layer.name:
+                for ours, theirs in zip(
+                    layer.get_weights(), net.get_layer(f"{view[1:]}_{layer.name}").get_weights(), strict=True
+                ):
+                    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_released_file_gives_the_net_or_its_resnet(tmp_path):
+    state = nyu_torch.draw_state("image_wise")
+    safe.save_file(state, tmp_path / "w.safetensors")
+    by_state, whole, cut = single(width=4), single(width=4), features()
+    nyu_weights.load_one_view(by_state, state, "rcc")
+    nyu_weights.load_file(whole, tmp_path / "w.safetensors", view="rcc")
+    nyu_weights.load_file(cut, tmp_path / "w.safetensors", view="rcc")
+    for a, b in zip(whole.get_weights(), by_state.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(cut.get_layer("stem_conv").kernel, by_state.get_layer("stem_conv").kernel)
+    np.testing.assert_array_equal(cut.get_layer("final_bn").gamma, by_state.get_layer("final_bn").gamma)
+
+
+def test_files_that_do_not_fit_are_named(tmp_path):
+    breast(width=2).save(tmp_path / "narrow.keras")
+    with pytest.raises(cases.DataError, match=r"narrow\.keras: .*shape"):
+        nyu_weights.load_file(compared(), tmp_path / "narrow.keras", view="lcc")
+    x = keras.Input((70, 64, 1))
+    keras.Model(x, nyu_resnet22.compared(x, width=4)).save(tmp_path / "one.keras")
+    with pytest.raises(cases.DataError, match=r"one\.keras: .*layers cc_\*.*missing"):
+        nyu_weights.load_file(compared(), tmp_path / "one.keras", view="lcc")
+    with pytest.raises(cases.MammoError, match="no view 'cc'"):
+        nyu_weights.load_file(compared(), tmp_path / "one.keras", view="cc")
+    with pytest.raises(cases.DataError, match=r"none\.pt"):
+        nyu_weights.load_file(compared(), tmp_path / "none.pt", view="lcc")
+
+
+def test_the_released_file_is_found_by_its_variable(tmp_path, monkeypatch):
+    monkeypatch.delenv(nyu_weights.VARIABLE, raising=False)
+    with pytest.raises(cases.MammoError, match=r"set MAMMO_TF_NYU_WEIGHTS .*--weights phantom"):
+        nyu_weights.released()
+    file = tmp_path / "w.p"
+    monkeypatch.setenv(nyu_weights.VARIABLE, str(file))
+    with pytest.raises(cases.MammoError, match=r"found .*w\.p"):
+        nyu_weights.released()
+    file.write_bytes(b"x")
+    assert nyu_weights.released() == file
+
+
+# What the released single-image net says of its authors' sample view 0_L_CC.png, over ten windows that they drew.
+GOLDEN = {"benign": 0.040192, "malignant": 0.008045}
+RELEASED, SAMPLE = (os.environ.get(name) for name in ("MAMMO_TF_NYU_WEIGHTS", "MAMMO_TF_NYU_SAMPLE"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (RELEASED and SAMPLE), reason="MAMMO_TF_NYU_WEIGHTS and MAMMO_TF_NYU_SAMPLE are not set")
+def test_golden_numbers_of_the_released_net():
+    """MAMMO_TF_NYU_WEIGHTS names the image-wise or single-image state dict, MAMMO_TF_NYU_SAMPLE the file 0_L_CC.png.
+
+    The ten windows are drawn here from other numbers than theirs, so the mean is compared to a hundredth.
+    """
+    assert pathlib.Path(SAMPLE).name == "0_L_CC.png"
+    pixels = cv2.imread(SAMPLE, cv2.IMREAD_UNCHANGED)
+    view = cases.View("0", "0", cases.Side.LEFT, cases.Projection.CC, lambda: pixels, 65535, path=SAMPLE)
+    net = single(nyu_resnet22.SHAPES["cc"])
+    nyu_weights.load_file(net, RELEASED, view="lcc")
+    windows = nyu_crop.Preparation().windows(view, seed=0)
+    found = np.mean([nyu_resnet22.probabilities(net(window[None])) for window in windows], axis=(0, 1))
+    np.testing.assert_allclose(found, [GOLDEN["benign"], GOLDEN["malignant"]], atol=0.01)

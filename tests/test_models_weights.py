@@ -194,6 +194,11 @@ def test_pth_is_read_as_tensors_only(tmp_path):
     weights.load_backbone(model, tmp_path / "r.pth")
     weights.load_resnet18(other, state, head=False)
     assert backbone_equals(model, other)
+    for name in ("model", "state_dict"):  # as some are published, and by other endings
+        tensors = {key: torch.from_numpy(value) for key, value in state.items()}
+        torch.save({name: tensors, "epoch": 3}, tmp_path / f"{name}.p")
+        again = weights.read_torch_state(tmp_path / f"{name}.p")
+        assert again.keys() == state.keys() and all(np.array_equal(again[key], state[key]) for key in state)
     torch.save({"hook": types.SimpleNamespace()}, tmp_path / "code.pth")
     with pytest.raises(cases.DataError, match=r"code\.pth: not a readable file of tensors"):
         weights.read_torch_state(tmp_path / "code.pth")

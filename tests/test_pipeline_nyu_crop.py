@@ -226,3 +226,39 @@ def test_published_images_are_cut_and_face_right(name, side):
     image = Preparation()(seen)
     assert image.shape == (2677, 1942, 1) and image.dtype == np.float32
     assert abs(image.mean()) < 1e-4 and image.std() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_windowed_view_is_its_best_window_and_cut_once():
+    made = []
+    pixels = film()
+
+    def load():
+        made.append(1)
+        return pixels
+
+    whole = dataclasses.replace(view(pixels), load=load, id="once", spacing_mm=None)
+    seen = nyu_crop.windowed(whole, "fingerprint-a", SMALL)
+    expected = nyu_crop.cut(SMALL.crop(view(pixels)), nyu_crop.best_window(SMALL.crop(view(pixels)), SMALL.cc))
+    for _ in range(3):
+        np.testing.assert_array_equal(seen.pixels(), expected)
+    assert len(made) == 1 and seen.pixels().dtype == pixels.dtype and seen.shape == SMALL.cc
+    assert seen.lesions == () and (seen.id, seen.max_value, seen.path) == (whole.id, 4095, "v.png")
+    nyu_crop.windowed(whole, "fingerprint-b", SMALL).pixels()
+    assert len(made) == 2  # another dataset's film of the same name
+
+
+def test_windows_follow_the_size_of_the_pixels():
+    """A film of pixels twice as wide as native ones is cut to half as many, and a right breast is mirrored."""
+    wide = dataclasses.replace(view(film()), spacing_mm=2 * nyu_crop.NATIVE_MM, id="wide")
+    found = nyu_crop.windowed(wide, "f", SMALL)
+    assert found.shape == (15, 10)
+    turned = dataclasses.replace(
+        view(film()[:, ::-1], side=cases.Side.RIGHT), spacing_mm=2 * nyu_crop.NATIVE_MM, id="turned"
+    )
+    np.testing.assert_array_equal(nyu_crop.windowed(turned, "f", SMALL).pixels(), found.pixels())
+
+
+def test_a_view_that_cannot_be_windowed_says_why_when_it_is_read():
+    found = nyu_crop.windowed(dataclasses.replace(view(film(), side=None), id="nobody"), "f", SMALL)
+    with pytest.raises(cases.DataError, match="the side of the breast is not known"):
+        found.pixels()

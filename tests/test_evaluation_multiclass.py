@@ -68,12 +68,19 @@ def test_two_classes_give_what_the_binary_metrics_give():
     assert found["auc"].value == pytest.approx(metrics.auc(labels, p[:, 1]))
 
 
-def test_a_class_without_examples_is_nan_and_few_patients_are_marked():
+def test_a_class_without_examples_has_no_part_in_the_means_and_few_patients_are_marked():
     labels, p, patients = cohort(patients=30)
     kept = labels != 3
     found = multiclass.evaluate(labels[kept], p[kept], patients[kept], NAMES, draws=50)
-    for name in ("balanced_accuracy", "auc", "recall: malignant calcification"):
-        assert math.isnan(found[name].value) and found[name].method == "undefined: a class without examples"
+    lacking = found["recall: malignant calcification"]
+    assert math.isnan(lacking.value) and lacking.method == "undefined: a class without examples"
+    others = [k for k in range(5) if k != 3]
+    recalls = [found[f"recall: {NAMES[k]}"].value for k in others]
+    aucs = [metrics.auc((labels[kept] == k).astype(int), p[kept, k]) for k in others]
+    assert found["balanced_accuracy"].value == pytest.approx(np.mean(recalls))
+    assert found["auc"].value == pytest.approx(np.mean(aucs)) and found["auc"].low < found["auc"].high
+    for name in ("balanced_accuracy", "auc"):
+        assert "malignant calcification (0 patients)" in found[name].method
     assert 0 < found["accuracy"].low < found["accuracy"].high < 1
     rare = np.where(labels == 3, 0, labels)
     rare[0] = 3

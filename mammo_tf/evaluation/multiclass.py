@@ -39,9 +39,9 @@ def evaluate(
     """accuracy, balanced_accuracy, auc, log_loss and "recall: <class>" for each class.
 
     The likeliest class is the answer, the first one on a tie. balanced_accuracy is the mean of the recalls,
-    auc the mean over classes of the AUC of that class's probability against the rest. Both, and the recall of the
-    class, are NaN where a class has no example, in the data or in a draw; the share of such draws stands in `method`,
-    as do classes of few patients.
+    auc the mean over classes of the AUC of that class's probability against the rest. A class without an example has
+    no recall and no part in the two means, and stands in `method` as one of 0 patients, beside those of few. A draw
+    that has no example of a class that the data have leaves both undefined; the share of such draws stands there too.
 
     Args:
         labels: int (N,) in 0..K-1.
@@ -60,7 +60,8 @@ def evaluate(
     index, patients = bootstrap.patient_index(np.asarray(groups))
     weights = bootstrap.resample(patients, draws, seed)
     table = bootstrap.sums(np.column_stack([_cells(labels, p), log_losses(labels, p)]), index, patients)
-    points, drawn = _values(table.sum(axis=0), class_names), _values(weights @ table, class_names)
+    there = np.unique(labels)
+    points, drawn = (_values(sums, class_names, there) for sums in (table.sum(axis=0), weights @ table))
     points["auc"], drawn["auc"] = auc(labels, p), _auc_draws(labels, p, index, weights)
     few = _few(labels, index, class_names)
     return {
@@ -80,8 +81,8 @@ def majority(
 ) -> dict[str, intervals.Estimate]:
     """`evaluate` of the classifier that gives every example the class shares of training, (K,): the row to beat.
 
-    Recalls (1 for the commonest class, else 0), balanced accuracy 1 / K and AUC 1/2 cannot vary: their interval has
-    width 0 and is exact.
+    Recalls (1 for the commonest class, else 0), balanced accuracy 1 / K (K classes with examples) and AUC 1/2 cannot
+    vary: their interval has width 0 and is exact.
     """
     shares = class_shares(train_labels, len(class_names))
     found = evaluate(
@@ -148,9 +149,14 @@ def log_losses(labels: ArrayLike, probabilities: ArrayLike) -> np.ndarray:
 
 
 def auc(labels: ArrayLike, probabilities: ArrayLike) -> float:
-    """Mean over the K classes of the AUC of their probabilities (N, K) against the rest; NaN if one is missing."""
+    """Mean over the classes that have examples of the AUC of their probability against the rest; NaN for one class.
+
+    Args:
+        labels: (N,).
+        probabilities: (N, K).
+    """
     labels, p = np.asarray(labels), np.asarray(probabilities)
-    return float(np.mean([metrics.auc(labels == k, p[:, k]) for k in range(p.shape[1])]))
+    return float(np.mean([metrics.auc(labels == k, p[:, k]) for k in np.unique(labels)]))
 
 
 def checked(labels: ArrayLike, probabilities: ArrayLike, class_names: Sequence) -> tuple[np.ndarray, np.ndarray]:
@@ -189,15 +195,15 @@ def _cells(labels: np.ndarray, p: np.ndarray) -> np.ndarray:
     return np.eye(classes * classes)[classes * labels + p.argmax(axis=1)]
 
 
-def _values(sums: np.ndarray, class_names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Metrics from sums (..., K * K + 1): the cells and the losses."""
+def _values(sums: np.ndarray, class_names: Sequence[str], there: np.ndarray) -> dict[str, np.ndarray]:
+    """Metrics from sums (..., K * K + 1): the cells and the losses; `there` are the classes that have examples."""
     classes = len(class_names)
     matrix = sums[..., :-1].reshape(*sums.shape[:-1], classes, classes)
     right, true, total = np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-1), matrix.sum(axis=(-2, -1))
     recalls = np.divide(right, true, out=np.full(true.shape, np.nan), where=true > 0)
     return {
         "accuracy": right.sum(axis=-1) / total,
-        "balanced_accuracy": recalls.mean(axis=-1),
+        "balanced_accuracy": recalls[..., there].mean(axis=-1),
         "auc": np.nan,
         "log_loss": sums[..., -1] / total,
         **{RECALL + name: recalls[..., k] for k, name in enumerate(class_names)},
@@ -205,7 +211,7 @@ def _values(sums: np.ndarray, class_names: Sequence[str]) -> dict[str, np.ndarra
 
 
 def _auc_draws(labels: np.ndarray, p: np.ndarray, index: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    each = [bootstrap.auc_draws((labels == k).astype(int), p[:, k], index, weights) for k in range(p.shape[1])]
+    each = [bootstrap.auc_draws((labels == k).astype(int), p[:, k], index, weights) for k in np.unique(labels)]
     return np.mean(each, axis=0)
 
 

@@ -275,6 +275,7 @@ def _row(name: str, protocol: run.Rules) -> run.Run:
         standin=STANDIN if pretrained else None,
         pretrained=weights.imagenet_resnet18 if pretrained else None,
         published=TABLE_1[name],
+        takes="a square box round the lesion, as in training",
     )
 
 

@@ -331,6 +331,9 @@ STANDIN = run.Run(
 )
 
 
+WHOLE = "the whole mammogram"
+
+
 def row(name: str, protocol: run.Rules, make: Callable[[Budget], Any], **more: Any) -> run.Run:
     """A row over folds, enlarged after the split unless `more` says otherwise."""
     honest = protocol is HONEST
@@ -343,6 +346,7 @@ def row(name: str, protocol: run.Rules, make: Callable[[Budget], Any], **more: A
         "after": (),
         "standin": STANDIN if pretrained else None,
         "pretrained": keras_weights.imagenet_inception_v3 if pretrained else None,
+        "takes": WHOLE,
     }
     return run.Run(KEY, name, make, protocol=protocol, **{**common, **more})
 
@@ -392,6 +396,7 @@ def lesion_kind() -> run.Run:
     """
     split = functools.partial(first_fold, folds=5)
     more: dict[str, Any] = {"data": scattered_crops, "policy": kind_policy, "split": split, "after": (explanations,)}
+    more["takes"] = "a crop of three to four times the lesion's size, the lesion anywhere in it"
     return row("lesion_kind", HONEST, Transfer(), extra=True, **more)
 
 

@@ -371,6 +371,8 @@ TABLE_1 = {  # (accuracy, AUROC, precision, recall)
     "nyu_rcc_binary": (0.793, 0.581, 0.667, 0.3),
 }
 
+WHOLE = "the whole mammogram"
+WINDOW = "the breast, facing right, in the NYU net's window (mammo_tf.pipeline.nyu_crop)"
 HOLDOUTS = {
     "as_published": (AS_PUBLISHED, functools.partial(splits.random_examples, fractions=(0.8, 0.2), leak=SHARED)),
     "honest": (HONEST, functools.partial(splits.patient_holdout, fractions=(0.64, 0.16, 0.2))),
@@ -380,11 +382,12 @@ HOLDOUTS = {
 def fine_tuning_row(name: str, protocol: str) -> run.Run:
     net, _, task = name.partition("_")
     rules, split = HOLDOUTS[protocol]
-    common = {"policy": outcome, "after": (), "published": _table1(name), "extra": name not in TABLE_1}
+    common: dict[str, Any] = {"policy": outcome, "after": (), "published": _table1(name), "takes": WHOLE}
+    common["extra"] = name not in TABLE_1
     if name == "resnet18_scratch":
         return run.Run(KEY, name, resnet18_scratch, images, split, rules, **common)
     if net == "nyu":
-        common |= {"standin": STANDINS["nyu"], "pretrained": nyu_weights.released}
+        common |= {"standin": STANDINS["nyu"], "pretrained": nyu_weights.released, "takes": WINDOW}
         return run.Run(KEY, name, FineTunedNyu(task.partition("_")[0]), windows, split, rules, **common)
     common |= {"standin": STANDINS[net], "pretrained": BACKBONES[net].imagenet}
     if task == "birads":
@@ -420,6 +423,7 @@ def inference_row() -> run.Run:
         pretrained=nyu_weights.released,
         after=(),
         together=(categories.histogram,),
+        takes=WINDOW,
     )
 
 

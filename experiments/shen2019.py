@@ -458,9 +458,12 @@ def standin(backbone: str) -> run.Run:
 STANDINS = {name: standin(name) for name in BACKBONES}
 
 
+WHOLE = "the whole mammogram"
+
+
 def row(name: str, protocol: run.Rules, make: Callable[[Any], Any], **more: Any) -> run.Run:
     """A row on CBIS-DDSM."""
-    common = {"data": DATA, "split": SPLITS[protocol.name], "policy": pathology, "dataset": cbis_ddsm}
+    common = {"data": DATA, "split": SPLITS[protocol.name], "policy": pathology, "dataset": cbis_ddsm, "takes": WHOLE}
     return run.Run(KEY, name, make, protocol=protocol, known_means=KNOWN_MEANS, **{**common, **more})
 
 
@@ -487,6 +490,7 @@ def patch_row(name: str, protocol: run.Rules) -> run.Run:
         standin=STANDINS[backbone] if pretrained else None,
         pretrained=BACKBONES[backbone].imagenet if pretrained else None,
         published={"table": "1", "accuracy": accuracy, "epoch": epoch},
+        takes="a square patch of the mammogram, cut after the whole was resized as in training",
     )
 
 
@@ -687,6 +691,7 @@ def transfer_row(model: str, patients: int, protocol: run.Rules) -> run.Run:
         known_means=KNOWN_MEANS if patients else {},
         published=published,
         extra=not patients,
+        takes=WHOLE,
     )
 
 

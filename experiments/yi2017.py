@@ -303,6 +303,7 @@ def net_row(name: str, protocol: run.Rules, *, dog_bank: bool = True) -> run.Run
         after=(lesions_shown.size,) if multimodal else after,
         published=published(name) if dog_bank else {},
         extra=not dog_bank,
+        takes="a square crop of 33.75 mm round the lesion",
     )
 
 

@@ -116,15 +116,15 @@ class Shown:
     draws: int
 
 
-def write_fitted(folder: pathlib.Path, fitted: Any, shown: Shown) -> None:
-    """Writes history, curves, the model and its preprocessing, as far as the fitted method has them."""
+def write_fitted(folder: pathlib.Path, fitted: Any, shown: Shown, takes: str = "") -> None:
+    """Writes history, curves, the model and its preprocessing (what it `takes`), as far as the method has them."""
     if history := list(getattr(fitted, "history", ())):
         _write_rows(folder / "history.csv", history)
         curves = figures.curves(history, best_epoch=fitted.best_epoch, note=shown.note)
         figures.save(curves, folder / "curves.png")
     if hasattr(fitted, "model"):
         fitted.save(folder)
-        contract = {"normalization": fitted.normalizer.describe(), **fitted.pipeline.describe()}
+        contract = {"normalization": fitted.normalizer.describe(), **fitted.pipeline.describe(), "takes": takes}
         (folder / "preprocessing.json").write_text(json.dumps(contract, indent=1) + "\n")
     elif hasattr(fitted, "save"):
         fitted.save(folder)

@@ -1,7 +1,7 @@
 """A trained run as a SavedModel that carries its own preprocessing and needs nothing but TensorFlow to serve.
 
 Two signatures: `serve` takes `image` (B, H, W) uint16 of any size and `max_value` (), the largest value that its
-storage allows; `serve_float` takes `image` (B, H, W) float32 in [0, 1]. Both answer `probabilities` (B, 2) float32. A
+storage allows; `serve_float` takes `image` (B, H, W) float32 in [0, 1]. Both answer `probabilities` (B, classes). A
 net with a branch for each of two views takes `image` (B, H, W, 2), CC and MLO; one that sees the views one by one
 takes each as an image, and the mean of the answers is the run's.
 The object also has `prepared`, a function from the resized and normalised tensor (B, H, W, C) on, to check parity.
@@ -48,6 +48,7 @@ class Preprocessing:
         rule: `resize.area` or `resize.cubic`.
         margin: pixels that are cut off on every side after resizing (`build.Pipeline.margin`).
         pair: True where the image has two channels, the two views, each normalised by itself.
+        takes: what an image is to be cut to beforehand, in words; "" where the run did not say.
     """
 
     normalizer: Any
@@ -55,6 +56,7 @@ class Preprocessing:
     rule: resize.Rule = resize.area
     margin: int = 0
     pair: bool = False
+    takes: str = ""
 
     @property
     def full(self) -> tuple[int, int]:
@@ -137,13 +139,15 @@ def metadata(record: records.Record, preprocessing: Preprocessing, channels: int
         "starting_weights": record.weights,
         "normalization": preprocessing.normalizer.describe(),
         "input": {
-            "what": "one gray crop, dark background, square box round the lesion as in training",
+            "what": f"one gray image, dark background, {preprocessing.takes or 'cut as in training'}",
             "serve": f"image {axes} uint16 of any size; max_value: the largest value the storage allows, e.g. 4095",
             "serve_float": f"image {axes} float32 in [0, 1]",
             "resize": f"to {height} x {width}: {_RULES[preprocessing.rule]}{cut}",
             "channels": channels,
         },
-        "output": {"probabilities": "(B, 2) float32, rows sum to 1, columns in the order of class_names"},
+        "output": {
+            "probabilities": f"(B, {len(record.class_names)}) float32, rows sum to 1, columns as in class_names",
+        },
         "precision": f"exported float32; trained and evaluated {record.precision}",
         "record": {
             "hash": record.hash,
@@ -205,6 +209,7 @@ def read_preprocessing(path: pathlib.Path) -> Preprocessing:
         shape = (side, side) if isinstance(side, int) else (side[0], side[1])
         rule = resize.named(contract.get("resize", "area"))
         more = {"margin": int(contract.get("margin", 0)), "pair": contract.get("views") == views.PAIR}
+        more["takes"] = str(contract.get("takes", ""))
         return Preprocessing(normalize.from_description(contract["normalization"]), shape, rule, **more)
     except (ValueError, KeyError, TypeError, IndexError, cases.MammoError) as error:
         raise cases.DataError(path, f"is not the preprocessing of a run: {error!r}") from None

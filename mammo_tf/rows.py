@@ -104,8 +104,8 @@ class Run:
             stands for saliency maps.
         together: what is measured of all its splits: one `run.Done` each -> claims. Not part of the hash.
         known_means: dataset -> mean gray value (0 to 255) of the paper's training images; not part of the hash.
-        published: the paper's numbers for this row, by metric; not part of the hash.
-        extra: True for a row that the paper has not.
+        published, extra: the paper's numbers for this row, by metric; True for a row that it has not. Neither counts.
+        takes: what an image is to be cut to before the net's own preprocessing; not part of the hash.
     """
 
     paper: str
@@ -128,6 +128,7 @@ class Run:
     known_means: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
     published: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
     extra: bool = dataclasses.field(default=False, compare=False)
+    takes: str = dataclasses.field(default="cut as in training", compare=False)
 
     def splits(self, examples: Sequence[cases.Example], budget: Any, seed: int) -> tuple[cases.Splits, ...]:
         """The examples dealt to parts, once or several times."""
@@ -153,7 +154,7 @@ class Settings:
         out: where the runs' folders go.
         weights: "imagenet", "phantom" or a file; for runs that start from pre-trained weights.
         precision: "auto", "float32", "bfloat16" or "float16".
-        resume: keep what is there: a finished run is returned, a stopped one goes on from its checkpoint.
+        resume: keep what is there: a finished run is returned, a stopped one goes on.
         strict: stop at the first unreadable file.
         intensity: how DICOM values become gray values (`datasets.dicom`): "raw", "voi" or "minmax".
     """

@@ -160,7 +160,7 @@ def _fit(job: _Job, parts: cases.Splits, inputs: Mapping[str, pathlib.Path]) -> 
     ledger = audit.Ledger(folder / "reads.json")
     scored = measure.predict(run.protocol, sampled, fitted, ledger)
     audit.write_patients(folder, parts)
-    artifacts.write_fitted(folder, fitted, job.shown)
+    artifacts.write_fitted(folder, fitted, job.shown, run.takes)
     done = Done(
         folder, fitted, sampled, scored.reported, inputs, job.shown, ledger, run.protocol.reported, settings.budget
     )

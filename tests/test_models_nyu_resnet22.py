@@ -4,13 +4,14 @@ import os
 import pathlib
 
 import cv2
+import h5py
 import keras
 import numpy as np
 import pytest
 from safetensors import numpy as safe
 
 from mammo_tf import cases
-from mammo_tf.models import nyu_resnet22, nyu_weights
+from mammo_tf.models import nyu_resnet22, nyu_weights, weights
 from mammo_tf.pipeline import nyu_crop
 from tests import nyu_torch
 
@@ -273,23 +274,63 @@ def test_the_released_file_is_found_by_its_variable(tmp_path, monkeypatch):
     assert nyu_weights.released() == file
 
 
-# What the released single-image net says of its authors' sample view 0_L_CC.png, over ten windows that they drew.
-GOLDEN = {"benign": 0.040192, "malignant": 0.008045}
-RELEASED, SAMPLE = (os.environ.get(name) for name in ("MAMMO_TF_NYU_WEIGHTS", "MAMMO_TF_NYU_SAMPLE"))
+# What the released nets say of their authors' sample images, over ten windows that they drew.
+GOLDEN = {"benign": 0.040192, "malignant": 0.008045}  # of 0_L_CC.png, the image alone
+GOLDEN_HEATMAPS = {"benign": 0.052366, "malignant": 0.005510}
+GOLDEN_EXAM = (0.0646, 0.9536, 0.0012, 0.7258)  # of exam 1, in the order of nyu_resnet22.ANSWERS
+TOLERANCE = 0.01  # the windows here are drawn from other numbers than theirs
+SAMPLES, WEIGHTS, HEATMAP_WEIGHTS, EXAM_WEIGHTS = (
+    os.environ.get(f"MAMMO_TF_NYU_{name}") for name in ("SAMPLES", "WEIGHTS", "HEATMAP_WEIGHTS", "EXAM_WEIGHTS")
+)
+
+
+def sample(name):
+    """A sample image of the authors' folder, such as 0_L_CC.png, as a view."""
+    file = pathlib.Path(SAMPLES, f"{name}.png")
+    pixels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    side = cases.Side.LEFT if "_L_" in name else cases.Side.RIGHT
+    return cases.View(
+        name, "0", side, cases.Projection(name.rpartition("_")[2]), lambda: pixels, 65535, path=str(file)
+    )
+
+
+def heatmap(kind, name):
+    with h5py.File(pathlib.Path(SAMPLES, f"heatmap_{kind}", f"{name}.hdf5")) as file:
+        return np.asarray(file["image"], np.float32)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (RELEASED and SAMPLE), reason="MAMMO_TF_NYU_WEIGHTS and MAMMO_TF_NYU_SAMPLE are not set")
-def test_golden_numbers_of_the_released_net():
-    """MAMMO_TF_NYU_WEIGHTS names the image-wise or single-image state dict, MAMMO_TF_NYU_SAMPLE the file 0_L_CC.png.
-
-    The ten windows are drawn here from other numbers than theirs, so the mean is compared to a hundredth.
-    """
-    assert pathlib.Path(SAMPLE).name == "0_L_CC.png"
-    pixels = cv2.imread(SAMPLE, cv2.IMREAD_UNCHANGED)
-    view = cases.View("0", "0", cases.Side.LEFT, cases.Projection.CC, lambda: pixels, 65535, path=SAMPLE)
+@pytest.mark.skipif(not (WEIGHTS and SAMPLES), reason="MAMMO_TF_NYU_WEIGHTS and _SAMPLES are not set")
+def test_golden_numbers_of_the_released_net_of_an_image():
     net = single(nyu_resnet22.SHAPES["cc"])
-    nyu_weights.load_file(net, RELEASED, view="lcc")
-    windows = nyu_crop.Preparation().windows(view, seed=0)
+    nyu_weights.load_file(net, WEIGHTS, view="lcc")
+    windows = nyu_crop.Preparation().windows(sample("0_L_CC"), seed=0)
     found = np.mean([nyu_resnet22.probabilities(net(window[None])) for window in windows], axis=(0, 1))
-    np.testing.assert_allclose(found, [GOLDEN["benign"], GOLDEN["malignant"]], atol=0.01)
+    np.testing.assert_allclose(found, list(GOLDEN.values()), atol=TOLERANCE)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (HEATMAP_WEIGHTS and SAMPLES), reason="MAMMO_TF_NYU_HEATMAP_WEIGHTS and _SAMPLES are not set")
+def test_golden_numbers_of_the_released_net_of_an_image_and_heatmaps():
+    net = single(nyu_resnet22.SHAPES["cc"], channels=3)
+    nyu_weights.load_file(net, HEATMAP_WEIGHTS, view="lcc")
+    heatmaps = [heatmap(kind, "0_L_CC") for kind in ("benign", "malignant")]
+    windows = nyu_crop.Preparation().windows(sample("0_L_CC"), seed=0, heatmaps=heatmaps)
+    found = np.mean([nyu_resnet22.probabilities(net(window[None])) for window in windows], axis=(0, 1))
+    np.testing.assert_allclose(found, list(GOLDEN_HEATMAPS.values()), atol=TOLERANCE)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (EXAM_WEIGHTS and SAMPLES), reason="MAMMO_TF_NYU_EXAM_WEIGHTS and _SAMPLES are not set")
+def test_golden_numbers_of_the_released_net_of_an_exam():
+    shapes = {view: (*nyu_resnet22.SHAPES[view[1:]], 1) for view in nyu_resnet22.VIEWS}
+    inputs = {view: keras.Input(shape, name=view) for view, shape in shapes.items()}
+    net = keras.Model(inputs, nyu_resnet22.view_wise(inputs))
+    nyu_weights.load_view_wise(net, weights.read_torch_state(pathlib.Path(EXAM_WEIGHTS)))
+    files = {"lcc": "1_L_CC", "rcc": "1_R_CC", "lmlo": "1_L_MLO", "rmlo": "1_R_MLO"}
+    windows = {view: nyu_crop.Preparation().windows(sample(name), seed=0) for view, name in files.items()}
+    each = [net({view: some[k : k + 1] for view, some in windows.items()}) for k in range(10)]
+    found = np.mean(
+        [nyu_resnet22.exam({name: np.asarray(x) for name, x in one.items()}) for one in each], axis=(0, 1)
+    )
+    np.testing.assert_allclose(found, GOLDEN_EXAM, atol=TOLERANCE)

@@ -262,3 +262,22 @@ def test_a_view_that_cannot_be_windowed_says_why_when_it_is_read():
     found = nyu_crop.windowed(dataclasses.replace(view(film(), side=None), id="nobody"), "f", SMALL)
     with pytest.raises(cases.DataError, match="the side of the breast is not known"):
         found.pixels()
+
+
+@pytest.mark.parametrize("side", list(cases.Side))
+def test_heatmaps_are_cut_and_turned_with_the_image_and_keep_their_values(side):
+    pixels = film()[:, ::-1] if side == cases.Side.RIGHT else film()
+    seen = view(pixels, side=side)
+    heat = pixels.astype(np.float32) / 4095
+    windows = dataclasses.replace(SMALL, jitter=0).windows(seen, seed=0, heatmaps=(heat, 2 * heat))
+    best = nyu_crop.cut(SMALL.crop(seen), nyu_crop.best_window(SMALL.crop(seen), SMALL.cc))
+    assert windows.shape == (10, 30, 20, 3)
+    np.testing.assert_allclose(windows[3, ..., 1], best / 4095, rtol=1e-6)
+    np.testing.assert_allclose(windows[3, ..., 2], 2 * windows[3, ..., 1], rtol=1e-6)
+    np.testing.assert_array_equal(windows[..., :1], dataclasses.replace(SMALL, jitter=0).windows(seen, seed=0))
+    box = nyu_crop.breast_box(pixels, erosion=SMALL.erosion, margin=SMALL.margin)
+    of_crop = heat[box.top : box.bottom, box.left : box.right]
+    jittered = SMALL.windows(seen, seed=1, heatmaps=(of_crop,))
+    np.testing.assert_array_equal(jittered[..., 1], SMALL.windows(seen, seed=1, heatmaps=(heat,))[..., 1])
+    with pytest.raises(cases.DataError, match=r"its heatmap is \(3, 4\)"):
+        SMALL.windows(seen, seed=1, heatmaps=(np.zeros((3, 4), np.float32),))

@@ -16,6 +16,7 @@ to, and holds zeros there; its rows and columns keep their proportion and are re
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -98,20 +99,45 @@ class Preparation:
             raise cases.DataError(view.path or view.id, str(error)) from error
         return facing_right(pixels[box.top : box.bottom, box.left : box.right], view.side)
 
+    def _heatmap(self, view: cases.View, heatmap: np.ndarray, crop: np.ndarray) -> np.ndarray:
+        """A heatmap (H, W) of the whole view, or of its crop as it was before it was turned, like the crop."""
+        if heatmap.shape == view.shape and heatmap.shape != crop.shape:
+            box = breast_box(view.pixels(), erosion=self.erosion, margin=self.margin)
+            heatmap = heatmap[box.top : box.bottom, box.left : box.right]
+        if heatmap.shape != crop.shape:
+            raise cases.DataError(
+                view.path or view.id, f"its heatmap is {heatmap.shape}, the image {view.shape}, its crop {crop.shape}"
+            )
+        return facing_right(heatmap, view.side)
+
     def __call__(self, view: cases.View) -> np.ndarray:
         """The best window, z-scored, (height, width, 1) float32; errors as for `crop` and `size`."""
         size, crop = self.size(view), self.crop(view)
         return z_score(cut(crop, best_window(crop, size)))[..., None]
 
-    def windows(self, view: cases.View, *, seed: int) -> np.ndarray:
-        """Windows drawn round the best one, each z-scored, (count, height, width, 1) float32; errors as for `crop`.
+    def windows(self, view: cases.View, *, seed: int, heatmaps: Sequence[np.ndarray] = ()) -> np.ndarray:
+        """Windows drawn round the best one, each z-scored, (count, height, width, 1 + heatmaps) float32.
 
         A window depends on the seed and its number alone, whatever the view; ten of native size take 208 MB.
+
+        Args:
+            view: the whole image.
+            seed: of the draws.
+            heatmaps: further channels, such as those of benign and malignant findings for the net with three: (H, W)
+                of the whole view, or of its crop. They are cut alike and keep their values.
+
+        Raises:
+            DataError: as for `crop` and `size`; a heatmap of another shape.
         """
         size, crop = self.size(view), self.crop(view)
         best = best_window(crop, size)
+        layers = [self._heatmap(view, heatmap, crop) for heatmap in heatmaps]
         drawn = [jittered(best, crop.shape, self.jitter, seed=seed, number=n) for n in range(self.count)]
-        return np.stack([z_score(resized(cut(crop, box), size)) for box in drawn])[..., None]
+        found = []
+        for box in drawn:
+            channels = [z_score(resized(cut(crop, box), size)), *(resized(cut(layer, box), size) for layer in layers)]
+            found.append(np.stack(channels, axis=-1))
+        return np.stack(found)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,7 @@ import numpy as np
 
 from mammo_tf import cases, figures, figures_comparisons
 from mammo_tf.evaluation import combine, compare, intervals
+from mammo_tf.training import around
 
 ALGORITHM_VERSION = 1
 FILE = "ensemble.csv"
@@ -43,23 +44,11 @@ class Member:
 
 
 @dataclasses.dataclass(frozen=True)
-class Seeded:
+class Seeded(around.Around):
     """A method fitted with another seed: of weights, order, augmentation and dropout; the split keeps the run's."""
 
     inner: Any
     number: int
-
-    @property
-    def pipeline(self) -> Any:
-        return self.inner.pipeline
-
-    @property
-    def stages(self) -> Any:
-        return self.inner.stages
-
-    @property
-    def select(self) -> Any:
-        return self.inner.select
 
     def fit(self, train: Sequence[cases.Example], val: Sequence[cases.Example], context: cases.Context) -> Any:
         seed = (context.seed + _STEP * self.number) % 2**32

@@ -31,7 +31,7 @@ import numpy as np
 from mammo_tf import cases, describe, records
 from mammo_tf.evaluation import intervals
 from mammo_tf.pipeline import enlarge
-from mammo_tf.training import checkpoint, fit, hparams, parts, precision, schedule
+from mammo_tf.training import around, checkpoint, fit, hparams, parts, precision, schedule
 from mammo_tf.training import frozen as freezing
 
 ALGORITHM_VERSION = 1
@@ -67,7 +67,7 @@ class LogRange:
 
 
 @dataclasses.dataclass(frozen=True)
-class Tuned:
+class Tuned(around.Around):
     """A method whose hyper-parameters are those of the best of some trials.
 
     Attributes:
@@ -98,18 +98,6 @@ class Tuned:
     def inner(self) -> Any:
         """The method before anything is tuned."""
         return self.make(self.first())
-
-    @property
-    def pipeline(self) -> Any:
-        return self.inner.pipeline
-
-    @property
-    def stages(self) -> Any:
-        return self.inner.stages
-
-    @property
-    def select(self) -> Any:
-        return self.inner.select
 
     def fit(self, train: Sequence[cases.Example], val: Sequence[cases.Example], context: cases.Context) -> Any:
         """Searches, then fits the best choices on the whole training part.

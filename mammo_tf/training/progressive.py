@@ -20,7 +20,7 @@ from typing import Any
 import keras
 
 from mammo_tf import cases
-from mammo_tf.training import checkpoint, fitted
+from mammo_tf.training import around, checkpoint, fitted
 from mammo_tf.training import method as training
 
 ALGORITHM_VERSION = 1
@@ -28,7 +28,7 @@ log = logging.getLogger("mammo_tf")
 
 
 @dataclasses.dataclass(frozen=True)
-class Progressive:
+class Progressive(around.Around):
     """A method trained on images of several sizes.
 
     Attributes:
@@ -45,18 +45,6 @@ class Progressive:
             raise cases.MammoError(f"progressive: sides {self.sides} must rise and be below {largest}")
         if self.inner.start is not None:
             raise cases.MammoError("progressive: the first size starts the second, so there can be no other start")
-
-    @property
-    def pipeline(self) -> Any:
-        return self.inner.pipeline
-
-    @property
-    def stages(self) -> Any:
-        return self.inner.stages
-
-    @property
-    def select(self) -> Any:
-        return self.inner.select
 
     def fit(self, train: Sequence[cases.Example], val: Sequence[cases.Example], context: cases.Context) -> Any:
         """Trains size by size; the smaller ones go to `side<n>` below the folder.

@@ -5,7 +5,7 @@ import pytest
 from sklearn import linear_model, preprocessing
 
 from mammo_tf import cases
-from mammo_tf.classical import lasso
+from mammo_tf.classical import lasso, margins, selected
 
 RNG = np.random.default_rng(5)
 LABELS = (RNG.random(80) < 0.3).astype(int)
@@ -57,9 +57,19 @@ def test_labels_that_no_feature_goes_with_keep_none():
 
 
 def test_features_that_repeat_each_other_do_no_harm():
-    table = np.hstack([ALIKE, ALIKE, np.zeros((80, 5))])
+    """One for all of them: a net's channels that answer in one image alone are the same feature once standardised."""
+    table = np.hstack([np.zeros((80, 5)), ALIKE, -ALIKE, ALIKE])
     found = lasso.weights(table, LABELS, keep=0.5)
-    assert abs(kept(found) - 40) <= 2 and np.isfinite(found).all() and not found[600:605].any()
+    np.testing.assert_array_equal(found[5:305], lasso.weights(ALIKE, LABELS, keep=0.5)[:-1])
+    assert not found[:5].any() and not found[305:].any() and abs(kept(found) - 40) <= 1
+
+
+def test_a_path_that_ends_too_soon_is_told():
+    few = NOISE[:, :12]
+    found = lasso.weights(few, LABELS, keep=0.5)
+    assert kept(found) == 12 and found[-1] == lasso.ENDED
+    recipe = selected.Recipe(margins.linear_svm, keep=0.5)
+    assert selected.learn(recipe, few, LABELS, 0).notes == ("the path of the Lasso ended with 12 features",)
 
 
 @pytest.mark.parametrize("how", [{}, {"alpha": 0.1, "keep": 0.5}])

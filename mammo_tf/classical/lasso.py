@@ -22,19 +22,21 @@ from mammo_tf import cases
 
 ALGORITHM_VERSION = 1
 ITERATIONS = 10_000
+STOPPED, ENDED = 1.0, 2.0  # the descent before its tolerance; the path before there were as many features
 
 
 def weights(
     features: np.ndarray, labels: np.ndarray, *, alpha: float | None = None, keep: float | None = None
 ) -> np.ndarray:
-    """The weights of the features and, last, 1 where the descent was stopped before its tolerance, (F + 1,).
+    """The weights of the features and, last, `STOPPED`, `ENDED` or 0, (F + 1,).
 
     Args:
         features: (N, F), standardised.
         labels: 0/1 (N,).
         alpha: above 0.
         keep: features for each example, in place of an alpha: that knot of the path counts which has the nearest
-            number.
+            number. Of features that repeat each other the first stands for all: no solution is the only one there,
+            and the path ends where two of them meet on it.
 
     Raises:
         MammoError: not exactly one of alpha and keep.
@@ -43,12 +45,12 @@ def weights(
         raise cases.MammoError(f"lasso: alpha {alpha}, keep {keep}; expected one of them")
     features, labels = np.asfortranarray(features), labels.astype(np.float64)
     if keep is not None:
-        return np.append(_nearest(features, labels, max(1, round(keep * len(labels)))), 0.0)
+        return _nearest(features, labels, max(1, round(keep * len(labels))))
     model = linear_model.Lasso(alpha=alpha, max_iter=ITERATIONS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", exceptions.ConvergenceWarning)
         model.fit(features, labels)
-    return np.append(model.coef_, float(model.n_iter_ >= ITERATIONS))
+    return np.append(model.coef_, STOPPED if model.n_iter_ >= ITERATIONS else 0.0)
 
 
 def _nearest(features: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
@@ -56,16 +58,31 @@ def _nearest(features: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray
 
     Features leave the path as well as enter it, so it is followed further until as many have stood on it at once.
     """
-    if not np.abs(features.T @ (labels - labels.mean())).any():
-        return np.zeros(features.shape[1])  # no feature goes with the labels
-    steps = count + count // 4 + 8
+    apart = _apart(features)
+    some, centred, steps = features[:, apart], labels - labels.mean(), count + count // 4 + 8
+    whole = np.zeros(features.shape[1] + 1)
+    if not np.abs(some.T @ centred).any():
+        return whole  # no feature goes with the labels
     while True:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", exceptions.ConvergenceWarning)  # a feature that repeats others is dropped
-            _, _, weights, taken = linear_model.lars_path(
-                features, labels - labels.mean(), method="lasso", max_iter=steps, return_n_iter=True
+            warnings.simplefilter("ignore", exceptions.ConvergenceWarning)
+            _, _, path, taken = linear_model.lars_path(
+                some, centred, method="lasso", max_iter=steps, return_n_iter=True
             )
-        found = np.count_nonzero(weights, axis=0)
+        found = np.count_nonzero(path, axis=0)
         if found.max() >= count or taken < steps:
-            return weights[:, np.argmin(np.abs(found - count))]
+            best = np.argmin(np.abs(found - count))
+            whole[apart] = path[:, best]
+            whole[-1] = ENDED if found[best] < 0.95 * count else 0.0
+            return whole
         steps *= 2
+
+
+def _apart(features: np.ndarray) -> np.ndarray:
+    """The columns (int) that are not constant and do not repeat an earlier one or its mirror."""
+    rounded = np.round(features, 9)
+    first = np.argmax(rounded != 0, axis=0)
+    signs = np.sign(rounded[first, np.arange(features.shape[1])])
+    rounded = np.ascontiguousarray((rounded * signs + 0.0).T)  # + 0: of 0 and -0
+    seen = {column.tobytes(): place for place, column in reversed(list(enumerate(rounded))) if signs[place]}
+    return np.sort(np.fromiter(seen.values(), int, len(seen)))

@@ -164,9 +164,11 @@ def prepared(recipe: Recipe, features: np.ndarray, labels: np.ndarray) -> Column
     key = ("lasso", features.shape, content.hexdigest(), recipe.alpha, recipe.keep)
     how = {"alpha": recipe.alpha, "keep": recipe.keep}
     found = cache.remembered(key, lambda: lasso.weights(scaler.transform(features), labels, **how))
-    columns, notes = np.flatnonzero(found[:-1]), ()
-    if found[-1]:
-        notes = (f"the Lasso was stopped after {lasso.ITERATIONS} iterations",)
+    columns = np.flatnonzero(found[:-1])
+    notes = {
+        lasso.STOPPED: (f"the Lasso was stopped after {lasso.ITERATIONS} iterations",),
+        lasso.ENDED: (f"the path of the Lasso ended with {len(columns)} features",),
+    }.get(found[-1], ())
     if not len(columns):
         columns = correlated(features, labels, recipe.least)
         notes += (f"the Lasso kept no feature: the {len(columns)} with the largest correlations stand for it",)

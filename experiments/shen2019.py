@@ -774,7 +774,6 @@ FRONT = (
     "patch_resnet50_s10",
     "vgg_v256-128x1",
     "ensemble",
-    "inbreast_vgg_vgg_72",
 )
 
 # What the paper compares: (claim, row, row that it is said to beat). A missing row leaves its comparison out.

@@ -422,7 +422,7 @@ def inference_row() -> run.Run:
         standin=STANDINS["nyu"],
         pretrained=nyu_weights.released,
         after=(),
-        together=(categories.histogram,),
+        together=(functools.partial(categories.histogram, answers=nyu_resnet22.OF_A_BREAST),),
         takes=WINDOW,
     )
 

@@ -30,8 +30,12 @@ def of(example: cases.Example) -> float:
     return found
 
 
-def histogram(done: Sequence[Any]) -> dict[str, intervals.Estimate]:
+def histogram(done: Sequence[Any], *, answers: tuple[str, str]) -> dict[str, intervals.Estimate]:
     """Hook (`Run.together`): draws `categories.png`, how many images of each category are called what.
+
+    Args:
+        done: a `run.Done` a fold.
+        answers: what the figure calls the classes.
 
     Returns:
         `called_malignant_4_up` and `called_malignant_below_4`: the share of images that are called class 1, its
@@ -45,7 +49,7 @@ def histogram(done: Sequence[Any]) -> dict[str, intervals.Estimate]:
     patients = np.concatenate([fold.predictions.patients for fold in done])
     first = done[0]
     folder = pathlib.Path(first.folder).parent if len(done) > 1 else pathlib.Path(first.folder)
-    figure = figures_categories.histogram(found, called, first.shown.class_names, note=first.shown.note)
+    figure = figures_categories.histogram(found, called, answers, note=first.shown.note)
     figures.save(figure, folder / "categories.png")
     parts = {"called_malignant_4_up": found >= 4, "called_malignant_below_4": found < 4}
     return {

@@ -20,6 +20,7 @@ FIGURES = {
     "roc.png": "ROC",
     "confusion.png": "confusion matrix",
     "mean_roc.png": "mean ROC of the folds",
+    "categories.png": "answers by BI-RADS category",
     "folds.png": "fold by fold",
     "saliency_0.png": "saliency, negatives",
     "saliency_1.png": "saliency, positives",
@@ -160,7 +161,7 @@ def _fold(path: pathlib.Path, folder: pathlib.Path) -> str:
 
 def _span(path: pathlib.Path) -> str:
     """Curves and saliency montages are twice as wide as the rest."""
-    return "" if path.name in ("roc.png", "confusion.png", "mean_roc.png") else ' class="double"'
+    return "" if path.name in ("roc.png", "confusion.png", "mean_roc.png", "categories.png") else ' class="double"'
 
 
 def _image(data: bytes, alt: str, kind: str = "png") -> str:

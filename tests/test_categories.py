@@ -38,7 +38,7 @@ def folds(folder, examples=EXAMPLES):
 
 
 def test_claims_and_picture_over_all_folds(tmp_path):
-    found = categories.histogram(folds(tmp_path))
+    found = categories.histogram(folds(tmp_path), answers=("no", "yes"))
     assert (tmp_path / "categories.png").is_file()
     assert found["called_malignant_4_up"].value == pytest.approx(1 / 3)  # 0.5 counts
     assert (
@@ -48,7 +48,7 @@ def test_claims_and_picture_over_all_folds(tmp_path):
 
 def test_a_dataset_without_categories_has_no_histogram(tmp_path):
     bare = tuple(with_birads(e, "") for e in EXAMPLES)
-    assert categories.histogram(folds(tmp_path, bare)) == {} and not list(tmp_path.iterdir())
+    assert categories.histogram(folds(tmp_path, bare), answers=("no", "yes")) == {} and not list(tmp_path.iterdir())
 
 
 def test_bars_are_the_counts():

@@ -31,6 +31,7 @@ STALE_HOURS = 24.0
 _TEMPORARY = ".making-"
 MEMORY_BYTES = 512 * 2**20
 _MEMORY: collections.OrderedDict[Hashable, np.ndarray] = collections.OrderedDict()
+_MAKING: dict[Hashable, Any] = {}  # a lock for each array that is being made
 _LOCK = threading.Lock()
 
 
@@ -162,15 +163,30 @@ def clear(key: str | None = None) -> None:
 
 
 def remembered(key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """The array that `make` gives for a key, made once and kept in memory, read-only.
+    """The array that `make` gives for a key, made once and kept in memory, read-only; other threads wait for it.
 
     The arrays of a process take at most MEMORY_BYTES; those unused for longest go first, and one that is larger alone
     is not kept. What `make` raises is passed on, and nothing is kept.
     """
     with _LOCK:
+        making = _MAKING.setdefault(key, threading.RLock())
+    try:
+        with making:
+            found = _found(key)
+            return _kept(key, make) if found is None else found
+    finally:
+        with _LOCK:
+            _MAKING.pop(key, None)
+
+
+def _found(key: Hashable) -> np.ndarray | None:
+    with _LOCK:
         if key in _MEMORY:
             _MEMORY.move_to_end(key)
-            return _MEMORY[key]
+        return _MEMORY.get(key)
+
+
+def _kept(key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
     array = np.asarray(make())
     array.setflags(write=False)
     if array.nbytes > MEMORY_BYTES:

@@ -5,7 +5,9 @@ import pathlib
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -147,3 +149,29 @@ def test_arrays_are_made_once_and_the_longest_unused_go_first(monkeypatch):
     with pytest.raises(ZeroDivisionError):
         cache.remembered("fault", lambda: 1 // 0)
     assert "fault" not in cache._MEMORY
+
+
+def test_threads_that_want_one_array_make_it_once(monkeypatch):
+    monkeypatch.setattr(cache, "_MEMORY", type(cache._MEMORY)())
+    made, gate = [], threading.Barrier(4, timeout=20)
+
+    def make():
+        made.append(1)
+        time.sleep(0.05)
+        return np.arange(3)
+
+    def ask(_):
+        gate.wait()
+        return cache.remembered("one for all", make)
+
+    with futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(ask, range(4)))
+    assert len(made) == 1 and all(array is found[0] for array in found) and not cache._MAKING
+
+
+def test_what_a_maker_raises_keeps_nobody_waiting(monkeypatch):
+    monkeypatch.setattr(cache, "_MEMORY", type(cache._MEMORY)())
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            cache.remembered("broken", lambda: 1 / 0)
+    assert cache.remembered("broken", lambda: np.zeros(2)).shape == (2,)

@@ -53,7 +53,7 @@ def test_the_hashes_of_the_first_paper_do_not_see_what_came_later():
     cubic = describe.describe(build.Pipeline(64, normalize.per_image, resize=resize.cubic, balance=True))
     assert cubic["arguments"]["balance"] is True and "cubic" in cubic["arguments"]["resize"]
     added = {f.name for f in dataclasses.fields(method.KerasMethod) if f.metadata.get("added")}
-    assert added == {"classes", "frozen", "precision", "start", "steps"}
+    assert added == {"classes", "frozen", "needed", "precision", "start", "steps"}
 
 
 @pytest.mark.parametrize("value", [Method(3), functools.partial(samples.scale, 2.0)])

@@ -53,8 +53,8 @@ class Budget(run.Budget):
         sides: smaller ones before it ("progressive resizing").
         width: channels of the ImageNet nets as a fraction.
         units: bottlenecks of the four stages of ResNet50.
-        nyu_side: of the NYU net's images: 203 to 266 give the paper's 4096 features; 0 stands for windows of native
-            size, whose feature maps are averaged over the image to 256 features.
+        nyu_side: of the NYU net's images: 203 to 266 give the paper's 4096 features; 0 stands for features of windows
+            of native size, averaged over the image to 256, and for fine-tuning at 224.
         nyu_width: filters of the NYU net's first stage.
         batch: of training.
         head_epochs, epochs: of the two phases at each size.

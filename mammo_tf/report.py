@@ -253,11 +253,16 @@ def command(section: Section) -> str:
     words += [f"--budget {r.budget}", *(f"--only {name}" for name in named)]
     protocols = list(dict.fromkeys(r.protocol for r in group))
     words += [f"--protocol {protocols[0]}"] if len(protocols) == 1 else []
-    weights = sorted({r.weights for r in group} - {"scratch"})
-    words += [f"--weights {'phantom' if w == 'phantom_standin' else w}" for w in weights]
+    words += [f"--weights {w}" for w in sorted({_source(r.weights) for r in group} - {"scratch"})]
     seeds = sorted({r.seed for r in group})
     words += [f"--seed {seeds[0]}", *([f"--seeds {len(seeds)}"] if len(seeds) > 1 else [])]
     return " ".join(words)
+
+
+def _source(weights: str) -> str:
+    """What `--weights` names: a file, the phantom, or the published weights of each row ("imagenet")."""
+    known = {"phantom_standin": "phantom", "scratch": "scratch"}
+    return known.get(weights) or (weights if "." in weights else "imagenet")
 
 
 def markdown(experiments: Mapping[str, Any], found: Sequence[records.Record]) -> str:

@@ -88,14 +88,12 @@ class Run:
             are averaged over the splits (`evaluation.folds`). `AtBudget` where their number hangs on the budget.
         protocol: the rules it is run and reported under.
         policy: dataset name -> label policy.
-        needs: runs trained before this one, or a function of the budget that names them; their folders come as
-            `Context.inputs`.
+        needs: runs trained before this one, or budget -> those; their folders come as `Context.inputs`.
         standin: what `--weights phantom` means here: a run on another phantom whose net is the starting point.
         pretrained: the way to the weights that `--weights imagenet` means, or None where a run starts from scratch.
         spec: budget -> the phantom that this run reads whatever the command line names; for stand-ins.
-        phantom_spec: budget -> the phantom that takes the place of the run's dataset where no folder is given; None
-            for the budget's own. A second dataset needs other patients than the first. Not part of the hash: the
-            fingerprint of the dataset is.
+        phantom_spec: budget -> the phantom in the place of the run's dataset where no folder is given; None for the
+            budget's own. A second dataset needs other patients. Not part of the hash: the dataset's fingerprint is.
         dataset: the format module of this run, where it is not the one that the command line names.
         sample: (parts, budget, seed) -> (parts, problems): what becomes of the examples after the split (patches of
             whole images), so that all runs on one split learn from the same patients.
@@ -152,7 +150,7 @@ class Settings:
         roots: folders by dataset name, for runs with a dataset of their own; None stands for the phantom, asked for.
         seed: 0 to 2^32 - 1.
         out: where the runs' folders go.
-        weights: "imagenet", "phantom" or a file; for runs that start from pre-trained weights.
+        weights: "imagenet" (each run's published ones), "phantom" or a file; for runs with pre-trained weights.
         precision: "auto", "float32", "bfloat16" or "float16".
         resume: keep what is there: a finished run is returned, a stopped one goes on.
         strict: stop at the first unreadable file.
@@ -275,8 +273,10 @@ def weights_name(run: Run, settings: Settings) -> str:
     """What a record calls the weights that a run started from."""
     if run.pretrained is None:
         return "scratch"
-    names = {"phantom": "phantom_standin", None: "imagenet", "imagenet": "imagenet"}
-    return names.get(settings.weights) or pathlib.Path(settings.weights).name
+    own = getattr(run.pretrained, "source", "imagenet")  # a way to other weights than ImageNet's says so
+    if settings.weights in (None, "imagenet"):
+        return own
+    return "phantom_standin" if settings.weights == "phantom" else pathlib.Path(settings.weights).name
 
 
 def weights_file(run: Run, settings: Settings) -> pathlib.Path | None:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from mammo_tf import artifacts, cases, cli, commands, datasets, feature_nets, labels, records
+from mammo_tf import artifacts, cases, cli, commands, datasets, feature_nets, labels, records, rows, run
 from mammo_tf.classical import margins, selected, selected_first
 from mammo_tf.datasets import inbreast, mini_mias
 from mammo_tf.models import nyu_resnet22, nyu_weights
@@ -119,9 +119,20 @@ def test_fine_tuning_has_phases_and_sizes():
     assert row_of("nyu_lmlo_binary").method(WHOLE).pretrained.keywords == {"view": "lmlo"}
     assert row_of("nyu_lmlo_binary").pretrained is nyu_weights.released
     inference = row_of("nyu_inference").method(WHOLE)
-    assert isinstance(inference, untrained.Untrained) and inference.inner.net.func is nyu_resnet22.compared
+    assert isinstance(inference, untrained.Untrained) and inference.base.net.func is nyu_resnet22.compared
     scratch = row_of("resnet18_scratch")
     assert scratch.pretrained is None and scratch.method(WHOLE).pretrained is None
+
+
+@pytest.mark.parametrize(
+    ("given", "nyu", "resnet"),
+    [("imagenet", "nyu", "imagenet"), (None, "nyu", "imagenet"), ("phantom", "phantom_standin", "phantom_standin"),
+     ("some/file.p", "file.p", "file.p")],
+)  # fmt: skip
+def test_a_record_names_the_weights(given, nyu, resnet):
+    settings = run.Settings(SMOKE, inbreast, weights=given)
+    names = [rows.weights_name(row_of(name), settings) for name in ("nyu_lcc_all_svm", "resnet50_all_svm")]
+    assert names == [nyu, resnet] and rows.weights_name(row_of("resnet18_scratch"), settings) == "scratch"
 
 
 def test_labels_are_the_dataset_s_own():

@@ -114,7 +114,7 @@ def test_an_untrained_net_is_the_one_that_its_weights_make(tmp_path):
     as_is = untrained.Untrained(inner(pretrained=copy_all))
     found = as_is.fit(TRAIN, (), fakes.context(tmp_path / "b", weights=file))
     np.testing.assert_allclose(found(VAL), trained(VAL), atol=1e-6)
-    assert (found.history, found.best_epoch, found.val_reads) == ([], 0, 0) and as_is.pipeline is as_is.inner.pipeline
+    assert (found.history, found.best_epoch, found.val_reads) == ([], 0, 0) and as_is.pipeline is as_is.base.pipeline
     with pytest.raises(cases.MammoError, match="pre-trained weights and none were given"):
         as_is.fit(TRAIN, (), fakes.context(tmp_path / "c"))
     with pytest.raises(cases.DataError, match="no such file"):

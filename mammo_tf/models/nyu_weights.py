@@ -120,6 +120,9 @@ def released() -> pathlib.Path:
     return pathlib.Path(named)
 
 
+released.source = "nyu"  # what a record calls these weights
+
+
 def load_view_wise(model: keras.Model, state: Mapping[str, np.ndarray]) -> None:
     """Sets the weights of a net of `nyu_resnet22.view_wise` from its whole state dict; raises as `load_one_view`."""
     weights.load_layers(_of_an_exam(model, nyu_resnet22.PROJECTIONS), state)

@@ -18,17 +18,17 @@ ALGORITHM_VERSION = 1
 
 @dataclasses.dataclass(frozen=True)
 class Untrained:
-    """The method; of `inner` its net, pipeline and weights count, and its stages do not.
+    """The method; of `base` the net, pipeline and weights count, and the stages do not.
 
     Attributes:
-        inner: has `pretrained`, and a pipeline whose normalisation takes nothing from training images.
+        base: has `pretrained`, and a pipeline whose normalisation takes nothing from training images.
     """
 
-    inner: training.KerasMethod
+    base: training.KerasMethod
 
     @property
     def pipeline(self) -> Any:
-        return self.inner.pipeline
+        return self.base.pipeline
 
     def fit(self, train: Sequence[cases.Example], val: Sequence[cases.Example], context: cases.Context) -> Any:
         """The net; training and validation parts are not looked at but for the normalisation.
@@ -38,14 +38,14 @@ class Untrained:
             DataError: the weights cannot be read or do not fit.
         """
         del val
-        inner = self.inner
-        chosen = precision.resolve(context.precision, own=inner.precision)
-        arrays = inner.pipeline.load(train[:1], strict=context.strict)
-        inner.check_weights(context)
+        base = self.base
+        chosen = precision.resolve(context.precision, own=base.precision)
+        arrays = base.pipeline.load(train[:1], strict=context.strict)
+        base.check_weights(context)
         return fitted.Fitted(
-            model=inner.build(context, chosen),
-            normalizer=inner.pipeline.normalize(arrays.images),
-            pipeline=inner.pipeline,
+            model=base.build(context, chosen),
+            normalizer=base.pipeline.normalize(arrays.images),
+            pipeline=base.pipeline,
             history=[],
             best_epoch=0,
             val_reads=0,

@@ -658,5 +658,11 @@ def paper_train_size(one: run.Run) -> int:
     return round((0.8 if one.protocol.name == "as_published" else 0.64) * IMAGES)
 
 
+def paper_fits(one: run.Run) -> float:
+    """The smaller images of a row with two sizes cost as their pixels do: a quarter."""
+    sides = getattr(one.method(BUDGETS["paper"]), "sides", ())
+    return 1 + sum((side / BUDGETS["paper"].side) ** 2 for side in sides)
+
+
 if __name__ == "__main__":
     raise SystemExit(cli.experiment(sys.modules[__name__]))

@@ -91,10 +91,10 @@ class Run:
         needs: runs trained before this one, or budget -> those; their folders come as `Context.inputs`.
         standin: what `--weights phantom` means here: a run on another phantom whose net is the starting point.
         pretrained: the way to the weights that `--weights imagenet` means, or None where a run starts from scratch.
-        spec: budget -> the phantom that this run reads whatever the command line names; for stand-ins.
+        spec: budget -> the phantom that this run reads, whatever the command line names; for stand-ins.
         phantom_spec: budget -> the phantom in the place of the run's dataset where no folder is given; None for the
             budget's own. A second dataset needs other patients. Not part of the hash: the dataset's fingerprint is.
-        dataset: the format module of this run, where it is not the one that the command line names.
+        dataset: the format module of this run, where the command line's is not meant.
         sample: (parts, budget, seed) -> (parts, problems): what becomes of the examples after the split (patches of
             whole images), so that all runs on one split learn from the same patients.
         classes: names of the classes where they are not the label policy's two.
@@ -274,9 +274,8 @@ def weights_name(run: Run, settings: Settings) -> str:
     if run.pretrained is None:
         return "scratch"
     own = getattr(run.pretrained, "source", "imagenet")  # a way to other weights than ImageNet's says so
-    if settings.weights in (None, "imagenet"):
-        return own
-    return "phantom_standin" if settings.weights == "phantom" else pathlib.Path(settings.weights).name
+    given = settings.weights or "imagenet"
+    return {"imagenet": own, "phantom": "phantom_standin"}.get(given) or pathlib.Path(given).name
 
 
 def weights_file(run: Run, settings: Settings) -> pathlib.Path | None:

@@ -120,6 +120,7 @@ def test_fine_tuning_has_phases_and_sizes():
     assert row_of("nyu_lmlo_binary").pretrained is nyu_weights.released
     inference = row_of("nyu_inference").method(WHOLE)
     assert isinstance(inference, untrained.Untrained) and inference.base.net.func is nyu_resnet22.compared
+    assert PAPER.paper_fits(row_of("resnet50_binary")) == 1.25 and PAPER.paper_fits(row_of("nyu_rcc_binary")) == 1
     scratch = row_of("resnet18_scratch")
     assert scratch.pretrained is None and scratch.method(WHOLE).pretrained is None
 

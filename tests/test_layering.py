@@ -72,8 +72,20 @@ ALLOWED = {
     "doctor_gpu": set(),
     "commands": BASE
     | PARTS
-    | {"commands_data", "tables", "readme", "records", "report", "page", "artifacts", "explaining", "export"},
+    | {
+        "commands_data",
+        "commands_evidence",
+        "tables",
+        "readme",
+        "records",
+        "report",
+        "page",
+        "artifacts",
+        "explaining",
+        "export",
+    },
     "commands_data": BASE | PARTS | {"checking", "checking_text", "doctor", "figures", "preparing", "records"},
+    "commands_evidence": BASE | PARTS | {"commands", "commands_data", "tables"},
     "cli": BASE | PARTS | {"commands", "commands_data", "ensembles", "run", "planning"},
 }
 HEAVY = {

@@ -1,0 +1,100 @@
+"""The commands of `mammo-tf` that ask how far a number can be trusted: forensics.
+
+commands_evidence.add(parser.add_subparsers())
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import pathlib
+from typing import Any
+
+from mammo_tf import cases, commands_data
+
+_FORENSICS = """\
+Rows of a table share their test set, so a set that some row rules out is none. A CSV has a column for each metric
+(accuracy, precision, recall or sensitivity, specificity, f1, balanced_accuracy) and a line for each row, digits as
+printed, empty where there are none. Without a file the printed tables of the paper files are asked.
+
+    mammo-tf forensics table.csv --most 500
+    mammo-tf forensics --paper lowresource2020"""
+
+
+def add(commands: Any) -> list[argparse.ArgumentParser]:
+    """Adds the commands to the subparsers; each sets `call`, which takes the parsed options."""
+    return [_add_forensics(commands)]
+
+
+def _add_forensics(commands: Any) -> argparse.ArgumentParser:
+    parser = commands_data.command(
+        commands, "forensics", _forensics, "which test sets make printed numbers arithmetically possible", _FORENSICS
+    )
+    parser.add_argument("table", nargs="?", type=pathlib.Path, help="a CSV of printed numbers")
+    parser.add_argument("--paper", help="key of a paper file; all of them without it and without a table")
+    parser.add_argument("--most", type=commands_data.positive, default=1000, help="largest test set, in images")
+    parser.add_argument("--images", type=commands_data.positive, help="the test set's images, where they are known")
+    parser.add_argument("--rounding", choices=("nearest", "down", "either"), help="how digits came about")
+    parser.add_argument("--experiments", type=pathlib.Path, default=pathlib.Path("experiments"))
+    parser.add_argument("--json", action="store_true")
+    return parser
+
+
+def _forensics(options: argparse.Namespace) -> None:
+    from mammo_tf import tables
+    from mammo_tf.evaluation import forensics
+
+    found = []
+    for title, group in _groups(options):
+        how = options.rounding or group.rounding
+        fits = forensics.possible(group.rows, group.sizes, rounding=how)
+        facts = {"table": title, "rows": len(group.rows), "tried": _tried(group), "rounding": how, "sets": fits}
+        found.append(facts)
+    if options.json:
+        print(json.dumps(found, indent=1))
+        return
+    columns = ["numbers", "rows", "digits", "images tried", "sets that fit", "images (positives), smallest first"]
+    rows = []
+    for one in found:
+        sets = (str(len(one["sets"])), _some(one["sets"]))
+        rows.append([one["table"], str(one["rows"]), one["rounding"], one["tried"], *sets])
+    print(tables.text(tables.Table("", columns, rows)).lstrip())
+
+
+def _groups(options: argparse.Namespace) -> list[tuple[str, Any]]:
+    """Titles and `forensics.Group`s: of the table given, or of the paper files."""
+    from mammo_tf import commands
+    from mammo_tf.evaluation import forensics
+
+    if options.table:
+        rows = tuple(_read(options.table))
+        return [(options.table.name, forensics.Group(options.table.name, rows, options.most, options.images))]
+    experiments = commands.load_experiments(options.experiments)
+    if options.paper and options.paper not in experiments:
+        raise cases.MammoError(f"--paper {options.paper}: the paper files are {', '.join(sorted(experiments))}")
+    keys = [options.paper] if options.paper else sorted(experiments)
+    found = [(f"{key}: {group.title}", group) for key in keys for group in getattr(experiments[key], "PRINTED", ())]
+    if not found:
+        raise cases.MammoError(f"{', '.join(keys)}: no printed numbers to ask (PRINTED of the paper file)")
+    return found
+
+
+def _read(path: pathlib.Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="") as file:
+            rows = [{key: text for key, text in row.items() if key and text} for row in csv.DictReader(file)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise cases.DataError(path, f"cannot be read as a CSV: {getattr(error, 'strerror', None) or error}") from None
+    if not any(rows):
+        raise cases.DataError(path, "no line with numbers")
+    return [row for row in rows if row]
+
+
+def _tried(group: Any) -> str:
+    return str(group.images) if group.images else f"2 to {group.most}"
+
+
+def _some(sets: list[tuple[int, int]], most: int = 8) -> str:
+    shown = ", ".join(f"{n} ({p})" for n, p in sets[:most]) or "none"
+    return shown + (", ..." if len(sets) > most else "")

@@ -1,4 +1,4 @@
-"""The commands of `mammo-tf` that ask how far a number can be trusted: forensics.
+"""The commands of `mammo-tf` that ask how far a number can be trusted: audit, forensics.
 
 commands_evidence.add(parser.add_subparsers())
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
-from mammo_tf import cases, commands_data
+from mammo_tf import cases, commands_data, labels
 
 _FORENSICS = """\
 Rows of a table share their test set, so a set that some row rules out is none. A CSV has a column for each metric
@@ -24,7 +26,56 @@ printed, empty where there are none. Without a file the printed tables of the pa
 
 def add(commands: Any) -> list[argparse.ArgumentParser]:
     """Adds the commands to the subparsers; each sets `call`, which takes the parsed options."""
-    return [_add_forensics(commands)]
+    return [_add_audit(commands), _add_forensics(commands)]
+
+
+_AUDIT = """\
+Of a dataset: patients, exposures and images in both official parts, films that stand there twice, labels that size,
+bit depth, pixel size, film or digitizer tell. Of a run: what it let leak, and what was chosen on the part reported.
+Exit status: 0 nothing leaks, 1 something does, 2 a fault of the call.
+
+    mammo-tf audit cbis_ddsm data/CBIS-DDSM
+    mammo-tf audit runs/ao2020/*"""
+
+
+def _add_audit(commands: Any) -> argparse.ArgumentParser:
+    parser = commands_data.command(commands, "audit", _audit, "what leaks in a dataset or in runs", _AUDIT)
+    parser.add_argument("what", nargs="+", help="a format and its folder, or folders of runs")
+    parser.add_argument("--json", action="store_true")
+    return parser
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from mammo_tf import auditing
+
+    if options.what[0] in commands_data.FORMATS:
+        if len(options.what) != 2:
+            raise cases.MammoError(f"audit {options.what[0]}: name one folder, such as data/{options.what[0]}")
+        name, folder = options.what[0], pathlib.Path(options.what[1])
+        policy = labels.mias_severity if name == "mini_mias" else labels.pathology
+        if name == "inbreast":
+            policy = labels.birads_4_up
+        found = {f"{name} {folder}": auditing.of_dataset(commands_data.format_module(name), folder, policy)}
+    else:
+        found = {path: auditing.of_run(pathlib.Path(path)) for path in options.what}
+    if options.json:
+        print(json.dumps({name: [dataclasses.asdict(one) for one in some] for name, some in found.items()}, indent=1))
+    else:
+        print("\n".join(line for name, some in found.items() for line in (name, *_lines(some))))
+    return int(any(one.leak for some in found.values() for one in some))
+
+
+def _lines(found: Sequence[Any]) -> list[str]:
+    lines = []
+    for one in found:
+        some = (
+            f": {', '.join(one.examples)}{', ...' if one.count > len(one.examples) > 0 else ''}"
+            if one.examples
+            else ""
+        )
+        note = f" ({one.note})" if one.note else ""
+        lines.append(f"  {'leak' if one.leak else 'note'}: {one.count} {one.kind}{some}{note}")
+    return lines or ["  nothing that leaks was found"]
 
 
 def _add_forensics(commands: Any) -> argparse.ArgumentParser:

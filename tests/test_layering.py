@@ -85,7 +85,8 @@ ALLOWED = {
         "export",
     },
     "commands_data": BASE | PARTS | {"checking", "checking_text", "doctor", "figures", "preparing", "records"},
-    "commands_evidence": BASE | PARTS | {"commands", "commands_data", "tables"},
+    "auditing": BASE | PARTS | {"artifacts", "records"},
+    "commands_evidence": BASE | PARTS | {"auditing", "commands", "commands_data", "tables"},
     "cli": BASE | PARTS | {"commands", "commands_data", "ensembles", "run", "planning"},
 }
 HEAVY = {

@@ -76,6 +76,14 @@ def _experiment_parser(module: types.ModuleType) -> argparse.ArgumentParser:
     add("--seed", type=_natural, default=0)
     add("--members", metavar="A:B", help="train these members of an ensemble alone, to share them out")
     add("--seeds", type=commands_data.positive, default=1, metavar="K", help="repeat with K seeds, from --seed on")
+    add(
+        "--null",
+        type=commands_data.positive,
+        nargs="?",
+        const=0,
+        metavar="K",
+        help="on K deals of meaningless labels",
+    )
     add("--weights", metavar="imagenet|phantom|FILE", help="pre-trained weights (phantom: a stand-in)")
     add("--intensity", choices=commands_data.INTENSITIES, default="raw", help="how DICOM values become gray values")
     add("--out", type=pathlib.Path, default=pathlib.Path("runs"))
@@ -105,6 +113,9 @@ def _experiment(module: types.ModuleType, options: argparse.Namespace) -> None:
         return
     settings = _settings(module, options)
     runs = members(runs, settings.budget, options.members) if options.members else runs
+    if options.null is not None:
+        planning.show_null(planning.null_all(runs, settings, options.null), as_json=options.json)
+        return
     found = planning.execute_all(runs, settings, options.seeds)
     planning.show(module, found, as_json=options.json)
 

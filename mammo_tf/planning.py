@@ -17,7 +17,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mammo_tf import cache, cases, machine, records, report, run, tables
+from mammo_tf import cache, cases, machine, nulls, records, report, run, tables
 from mammo_tf.datasets import phantom
 
 LOG = logging.getLogger("mammo_tf")
@@ -150,6 +150,28 @@ def execute_all(runs: Sequence[run.Run], settings: run.Settings, seeds: int) -> 
         for one in runs:
             found.append(run.execute(one, dataclasses.replace(settings, seed=seed)))
     return found
+
+
+def null_all(runs: Sequence[run.Run], settings: run.Settings, count: int) -> list[nulls.Null]:
+    """The null test of every run; `count` of 0 leaves the number of deals to `nulls`."""
+    from mammo_tf.training import precision
+
+    precision.deterministic()
+    return [nulls.run_null(one, settings, count or None) for one in runs]
+
+
+def show_null(found: Sequence[nulls.Null], *, as_json: bool) -> None:
+    """Prints the mean AUC of each run on meaningless labels, and what it should be."""
+    if as_json:
+        print(json.dumps(records.plain([one.as_json() for one in found]), indent=1))
+        return
+    rows = []
+    for one in found:
+        ends = (one.mean - nulls.ERRORS * one.error, one.mean + nulls.ERRORS * one.error)
+        span = f"{one.mean:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]"
+        rows.append([one.run, one.protocol, str(len(one.aucs)), span, "yes" if one.holds else "no"])
+    columns = ["run", "protocol", "deals", "mean AUC, three standard errors", "0.5 is within"]
+    print(tables.text(tables.Table("Labels dealt anew to patients", columns, rows)))
 
 
 def show(module: types.ModuleType, found: Sequence[records.Record], *, as_json: bool) -> None:

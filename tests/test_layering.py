@@ -62,7 +62,8 @@ ALLOWED = {
     | PARTS
     | {"artifacts", "explaining", "figures_comparisons", "figures_mammograms", "pairs", "records"},
     "export": BASE | PARTS | {"records"},
-    "planning": BASE | PARTS | {"records", "report", "run", "tables", "machine"},
+    "nulls": {"cases", "records", "run"},
+    "planning": BASE | PARTS | {"nulls", "records", "report", "run", "tables", "machine"},
     "checking": BASE | PARTS | {"checking_pixels", "checking_tables"},
     "checking_pixels": BASE,
     "checking_tables": {"datasets"},

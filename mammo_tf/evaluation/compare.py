@@ -1,6 +1,7 @@
 """Two classifiers on the same examples: paired differences that know which examples share a patient.
 
-AUC: clustered DeLong covariance (Obuchowski 1997, doi:10.2307/2533958). Accuracy: paired bootstrap over patients.
+AUC: bounds of `auc_bounds.difference`, by the clustered DeLong covariance (Obuchowski 1997, doi:10.2307/2533958).
+Accuracy: paired bootstrap over patients.
 
     found = compare.compare(*compare.aligned(predictions_a, predictions_b))
     found.auc.value, found.auc_p
@@ -9,18 +10,16 @@ AUC: clustered DeLong covariance (Obuchowski 1997, doi:10.2307/2533958). Accurac
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from mammo_tf import cases
-from mammo_tf.evaluation import bootstrap, delong, intervals, metrics
+from mammo_tf.evaluation import auc_bounds, bootstrap, delong, intervals, metrics
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 
 
 class Scored(Protocol):
@@ -90,10 +89,11 @@ def compare(
     index, _ = bootstrap.patient_index(np.asarray(groups))
     right = [(scores >= 0.5) == (labels == 1) for scores in (scores_a, scores_b)]
     gain = right[0].astype(float) - right[1].astype(float)
-    auc, auc_p = _auc_difference(labels, np.stack([scores_a, scores_b]), index)
-    return Comparison(
-        auc, auc_p, intervals.mean(gain, groups, draws=draws, seed=seed), _p_value(gain, index, draws, seed)
-    )
+    patients = int(index.max()) + 1
+    both = [delong.influence([(labels, scores, index)], patients) for scores in (scores_a, scores_b)]
+    accuracy = intervals.mean(gain, groups, draws=draws, seed=seed), _p_value(gain, index, draws, seed)
+    auc = intervals.of_difference(*both, len(labels), patients)
+    return Comparison(auc, auc_bounds.p_of_difference(*both), *accuracy)
 
 
 def p_of_mean(values: ArrayLike, groups: Sequence[str] | np.ndarray, *, draws: int = 2000, seed: int = 0) -> float:
@@ -107,20 +107,6 @@ def _by_id(scored: Scored) -> dict[str, int]:
     if len(rows) < len(scored.ids):
         raise cases.MammoError(f"compare: {len(scored.ids) - len(rows)} example ids repeat within one run")
     return rows
-
-
-def _auc_difference(labels: np.ndarray, scores: np.ndarray, index: np.ndarray) -> tuple[intervals.Estimate, float]:
-    """AUC(a) - AUC(b) with normal interval, and p of z = difference / se."""
-    aucs, covariance = delong.auc_covariance(labels, scores, index)
-    contrast = np.array([1.0, -1.0])
-    value, variance = float(contrast @ aucs), float(contrast @ covariance @ contrast)
-    n, patients = len(labels), int(index.max()) + 1
-    method = "paired clustered DeLong"
-    if not variance > 1e-15:  # NaN, or two rankings that agree to rounding
-        return intervals.Estimate(value, math.nan, math.nan, n, method + "; degenerate", patients), math.nan
-    error = math.sqrt(variance)
-    low, high = value - intervals.Z95 * error, value + intervals.Z95 * error
-    return intervals.Estimate(value, low, high, n, method, patients), float(2 * stats.norm.sf(abs(value) / error))
 
 
 def _p_value(gain: np.ndarray, index: np.ndarray, draws: int, seed: int) -> float:

@@ -1,7 +1,8 @@
 """Every metric with a 95 % interval that knows that the examples of one patient belong together.
 
-AUC: clustered DeLong (Obuchowski 1997, doi:10.2307/2533958) on the logit scale. Everything else: percentile bootstrap
-over patients. Plain intervals, which take the views of a patient as independent, are too narrow.
+AUC: score interval with clustered DeLong (`auc_bounds`). What is made of counts: Wilson's interval at an effective
+number of examples (`wilson`). Everything else: percentile bootstrap over patients. Plain intervals, which take the
+views of a patient as independent, are too narrow. `coverage` says how often each covers, by simulation.
 
     found = intervals.evaluate(labels, scores, patients)
     found["auc"].low, found["auc"].high
@@ -16,15 +17,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
 
 from mammo_tf import cases
-from mammo_tf.evaluation import bootstrap, delong, metrics
+from mammo_tf.evaluation import auc_bounds, bootstrap, coverage, delong, metrics, wilson
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 
-Z95 = float(stats.norm.ppf(0.975))
-FEW = 20  # patients of a class; with fewer, intervals of the AUC cover less than they say
+FEW = 10  # patients of a class; below it no coverage was simulated
+AUC_METHOD = "score interval, clustered DeLong"
+COUNT_METHOD = "Wilson, clustered"
+DIFFERENCE_METHOD = "paired, score intervals (MOVER), clustered DeLong"
+CONSTANT = "constant answer: exact"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,34 +85,95 @@ def evaluate(
     labels, scores = metrics.checked(labels, scores)
     index, patients = _index(groups, len(labels))
     losses = metrics.log_losses(labels, scores)
-    per_example = np.column_stack([metrics.cells(labels, scores >= threshold), losses])
-    table = bootstrap.sums(per_example, index, patients)
-    points, drawn = _values(table.sum(axis=0)), _values(bootstrap.resample(patients, draws, seed) @ table)
-    found = {
-        name: _percentile(float(points[name]), drawn[name], len(labels), patients)
-        for name in (*metrics.OF_COUNTS, "log_loss")
+    table = bootstrap.sums(np.column_stack([losses, np.ones(len(losses))]), index, patients)
+    drawn = bootstrap.resample(patients, draws, seed) @ table
+    return {
+        **of_counts([(labels, scores >= threshold, index)], patients),
+        "log_loss": _percentile(float(losses.mean()), drawn[:, 0] / drawn[:, 1], len(labels), patients),
+        "auc": auc(labels, scores, groups),
     }
-    return {**found, "auc": auc(labels, scores, groups)}
+
+
+def of_counts(
+    folds: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], patients: int, method: str = COUNT_METHOD
+) -> dict[str, Estimate]:
+    """The metrics of `metrics.OF_COUNTS`, or their means over folds, with Wilson's bounds.
+
+    Args:
+        folds: labels 0/1 (N,), answers bool (N,) and patients (N,) in 0..patients-1 of each, one at least.
+        patients: over all folds.
+        method: what the estimates call it.
+    """
+    n = sum(len(labels) for labels, _, _ in folds)
+    found = {name: wilson.ratios(_counted(folds, name), patients) for name in _PARTS}
+    bounds = {name: (ratio.value, *wilson.bounds(ratio)) for name, ratio in found.items()}
+    both = found["recall"], found["specificity"]
+    bounds["balanced_accuracy"] = ((both[0].value + both[1].value) / 2, *wilson.bounds_of_mean(*both))
+    estimates = {}
+    for name in metrics.OF_COUNTS:
+        value, low, high = bounds[name]
+        if math.isnan(value):
+            told = "undefined for these answers"
+        else:
+            of = [found[one] for one in (("recall", "specificity") if name == "balanced_accuracy" else (name,))]
+            told = method + "".join(dict.fromkeys(map(mark_of_ratio, of)))
+        estimates[name] = Estimate(float(value), low, high, n, told, patients)
+    return estimates
+
+
+def mark_of_ratio(found: wilson.Ratio) -> str:
+    """What the method of a proportion says of its patients, where they are few, or of its coverage."""
+    if found.patients < FEW:
+        return f"; few patients ({found.patients})"
+    return coverage.mark("proportion", found.value, found.patients, found.most)
+
+
+_PARTS = {  # metric -> numerator and denominator of an example, from its label and answer
+    "accuracy": lambda y, said: (y == said, np.ones(len(y))),
+    "recall": lambda y, said: (y & said, y),
+    "specificity": lambda y, said: (~y & ~said, ~y),
+    "precision": lambda y, said: (y & said, said),
+    "f1": lambda y, said: (2.0 * (y & said), y.astype(float) + said),
+}
+
+
+def _counted(folds: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], name: str) -> list[wilson.Counted]:
+    parts = [(*_PARTS[name](labels == 1, np.asarray(said, bool)), index) for labels, said, index in folds]
+    return [(np.asarray(x, float), np.asarray(y, float), index) for x, y, index in parts]
 
 
 def auc(labels: ArrayLike, scores: ArrayLike, groups: Sequence[str] | np.ndarray) -> Estimate:
-    """AUC with L = logit(AUC), se(L) = se / (AUC (1 - AUC)), interval expit(L -+ 1.96 se(L)), se by clustered DeLong.
+    """AUC with the bounds of `auc_bounds.single`, which exist at an AUC of 0 or 1 too.
 
-    At an AUC of 0 or 1, or with a single patient in a class, no standard error can be had: the bounds are NaN and
-    `method` says "degenerate". With fewer than 20 patients in a class it says "few positives" (or negatives).
+    `method` says where fewer than 10 patients of a class are there, or the simulated coverage is not 93 to 97 %.
     """
     labels, scores = metrics.checked(labels, scores)
     index, patients = _index(groups, len(labels))
-    values, covariance = delong.auc_covariance(labels, scores[None], index)
-    value, variance = float(values[0]), float(covariance[0, 0])
+    return of_influence(delong.influence([(labels, scores, index)], patients), len(labels), patients)
+
+
+def of_influence(found: delong.Influence, n: int, patients: int, method: str = AUC_METHOD) -> Estimate:
+    """The estimate of a mean AUC: of n examples of so many patients."""
+    if math.isnan(found.value):
+        return Estimate(math.nan, math.nan, math.nan, n, "undefined: one class alone", patients)
+    if found.constant:
+        return Estimate(0.5, 0.5, 0.5, n, CONSTANT, patients)
+    low, high = auc_bounds.single(found)
+    marks = few(found.patients)
+    marks += "" if marks else coverage.mark("auc", found.value, found.fewer, found.most)
+    return Estimate(found.value, low, high, n, method + marks, patients)
+
+
+def of_difference(one: delong.Influence, other: delong.Influence, n: int, patients: int) -> Estimate:
+    """The estimate of one mean AUC minus another over the same patients (`auc_bounds.difference`)."""
+    value = one.value - other.value
     if math.isnan(value):
-        return Estimate(value, math.nan, math.nan, len(labels), "undefined: one class alone", patients)
-    method = "clustered DeLong, logit" + _few(labels, index)
-    if not 0 < value < 1 or math.isnan(variance):
-        return Estimate(value, math.nan, math.nan, len(labels), method + "; degenerate", patients)
-    half = Z95 * math.sqrt(max(variance, 0.0)) / (value * (1 - value))
-    low, high = special.expit(special.logit(value) + np.array([-half, half]))
-    return Estimate(value, float(low), float(high), len(labels), method, patients)
+        return Estimate(math.nan, math.nan, math.nan, n, "undefined: one class alone", patients)
+    apart = one.variance + other.variance - 2 * delong.covariance(one, other)
+    if apart <= 1e-15 < one.variance:
+        return Estimate(value, value, value, n, DIFFERENCE_METHOD + "; degenerate: one ranking", patients)
+    low, high = auc_bounds.difference(one, other)
+    return Estimate(value, low, high, n, DIFFERENCE_METHOD + few(one.patients), patients)
 
 
 def auc_bootstrap(
@@ -120,7 +184,7 @@ def auc_bootstrap(
     draws: int = 2000,
     seed: int = 0,
 ) -> Estimate:
-    """AUC with the percentile interval over patients: a second opinion where `auc` is marked."""
+    """AUC with the percentile interval over patients: a second opinion."""
     labels, scores = metrics.checked(labels, scores)
     index, patients = _index(groups, len(labels))
     drawn = bootstrap.auc_draws(labels, scores, index, bootstrap.resample(patients, draws, seed))
@@ -155,11 +219,17 @@ def majority_row(
     """
     train_labels, _ = metrics.checked(train_labels, np.zeros(np.shape(train_labels)))
     scores = np.full(np.shape(labels), train_labels.mean())
-    found = evaluate(labels, scores, groups, draws=draws, seed=seed)
-    return {
-        name: dataclasses.replace(e, method="constant answer: exact") if e.low == e.value == e.high else e
-        for name, e in found.items()
+    return constant(evaluate(labels, scores, groups, draws=draws, seed=seed))
+
+
+def constant(found: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    """The estimates of a classifier that gives all the same answer: what cannot vary is exact."""
+    exact = {
+        name: dataclasses.replace(found[name], low=found[name].value, high=found[name].value, method=CONSTANT)
+        for name in ("recall", "specificity", "balanced_accuracy", "auc")
+        if not math.isnan(found[name].value)
     }
+    return {**found, **exact}
 
 
 def between_seeds(values: Sequence[float]) -> tuple[float, float, int]:
@@ -181,14 +251,6 @@ def _index(groups: Sequence[str] | np.ndarray, count: int) -> tuple[np.ndarray, 
     return bootstrap.patient_index(np.asarray(groups))
 
 
-def _values(sums: np.ndarray) -> dict[str, Any]:
-    """Metrics from sums (..., 5): the four cells and the losses."""
-    tn, fp, fn, tp, losses = np.moveaxis(sums, -1, 0)
-    counts = metrics.Counts(tn, fp, fn, tp)
-    found = {name: metric(counts) for name, metric in metrics.OF_COUNTS.items()}
-    return {**found, "log_loss": losses / (tn + fp + fn + tp)}
-
-
 def _percentile(value: float, drawn: np.ndarray, n: int, patients: int) -> Estimate:
     method = f"clustered bootstrap, {len(drawn)} draws"
     if math.isnan(value):
@@ -201,10 +263,7 @@ def _percentile(value: float, drawn: np.ndarray, n: int, patients: int) -> Estim
     return Estimate(value, low, high, n, method, patients)
 
 
-def _few(labels: np.ndarray, index: np.ndarray) -> str:
-    marks = ""
-    for label, name in ((1, "positives"), (0, "negatives")):
-        count = len(np.unique(index[labels == label]))
-        if count < FEW:
-            marks += f"; few {name} ({count} patients)"
-    return marks
+def few(patients: Sequence[int]) -> str:
+    """The mark of an AUC whose classes (1, 0) have so many patients; empty where both have FEW."""
+    named = zip(("positives", "negatives"), patients, strict=True)
+    return "".join(f"; few {name} ({count} patients)" for name, count in named if count < FEW)

@@ -1,8 +1,8 @@
 """A classifier of K classes (the patch nets of shen2019, Table 1): metrics with intervals over patients.
 
-Percentile bootstrap over whole patients (`bootstrap`) for everything, the macro one-vs-rest AUC too. What chance
-gives: balanced accuracy 1 / K and every AUC 1/2 for any answer that does not look at the image; accuracy as much as
-the share of the commonest class, which is why `majority` is the row to beat.
+Wilson's bounds for accuracy and recalls (`wilson`), a percentile bootstrap over whole patients for the rest, the
+macro one-vs-rest AUC too. What chance gives: balanced accuracy 1 / K and every AUC 1/2 for any answer that does not
+look at the image; accuracy as much as the share of the commonest class, which is why `majority` is the row to beat.
 
     found = multiclass.evaluate(labels, probabilities, patients, ("background", "malignant mass", ...))
     found["accuracy"].low, found["recall: malignant mass"].value
@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mammo_tf import cases
-from mammo_tf.evaluation import bootstrap, intervals, metrics
+from mammo_tf.evaluation import bootstrap, intervals, metrics, wilson
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 
 TOLERANCE = 1e-3  # by which the probabilities of an example may miss the sum 1
 ROUNDING = 1e-5  # by which a probability in float32 may pass 1
 RECALL = "recall: "
+FEW = 20  # patients of a class; with fewer, a bootstrap over patients covers less than it says
 
 
 def evaluate(
@@ -63,9 +64,11 @@ def evaluate(
     there = np.unique(labels)
     points, drawn = (_values(sums, class_names, there) for sums in (table.sum(axis=0), weights @ table))
     points["auc"], drawn["auc"] = auc(labels, p), _auc_draws(labels, p, index, weights)
-    few = _few(labels, index, class_names)
+    few, counted = _few(labels, index, class_names), _counted(labels, p, index, class_names)
     return {
-        name: _estimate(float(points[name]), drawn[name], (len(labels), patients), few.get(name, ""))
+        name: _wilson(counted[name], (len(labels), patients))
+        if name in counted
+        else _estimate(float(points[name]), drawn[name], (len(labels), patients), few)
         for name in points
     }
 
@@ -88,9 +91,9 @@ def majority(
     found = evaluate(
         labels, np.tile(shares, (len(np.asarray(labels)), 1)), groups, class_names, draws=draws, seed=seed
     )
-    exact = {"balanced_accuracy", "auc", *(RECALL + name for name in class_names)}
+    exact = [n for n in ("balanced_accuracy", "auc", *(RECALL + k for k in class_names)) if found[n].value >= 0]
     return {
-        name: dataclasses.replace(e, method="constant answer: exact") if name in exact and e.low == e.high else e
+        name: dataclasses.replace(e, low=e.value, high=e.value, method=intervals.CONSTANT) if name in exact else e
         for name, e in found.items()
     }
 
@@ -215,12 +218,28 @@ def _auc_draws(labels: np.ndarray, p: np.ndarray, index: np.ndarray, weights: np
     return np.mean(each, axis=0)
 
 
-def _few(labels: np.ndarray, index: np.ndarray, class_names: Sequence[str]) -> dict[str, str]:
-    """Marks by metric: the recall of a class of few patients, and the two means that such a class enters."""
+def _few(labels: np.ndarray, index: np.ndarray, class_names: Sequence[str]) -> str:
+    """The mark of a mean over classes some of which have few patients."""
     counts = {name: len(np.unique(index[labels == k])) for k, name in enumerate(class_names)}
-    few = [f"{name} ({count} patients)" for name, count in counts.items() if count < intervals.FEW]
-    marks = {RECALL + name: f"; few patients ({n})" for name, n in counts.items() if n < intervals.FEW}
-    return {**marks, **(dict.fromkeys(("balanced_accuracy", "auc"), "; few " + ", ".join(few)) if few else {})}
+    few = [f"{name} ({count} patients)" for name, count in counts.items() if count < FEW]
+    return "; few " + ", ".join(few) if few else ""
+
+
+def _counted(
+    labels: np.ndarray, p: np.ndarray, index: np.ndarray, class_names: Sequence[str]
+) -> dict[str, wilson.Ratio]:
+    """accuracy and the recalls as ratios."""
+    right, patients = (p.argmax(axis=1) == labels).astype(float), int(index.max()) + 1
+    of = {"accuracy": np.ones(len(labels))} | {RECALL + n: (labels == k) * 1.0 for k, n in enumerate(class_names)}
+    return {name: wilson.ratios([(right * there, there, index)], patients) for name, there in of.items()}
+
+
+def _wilson(found: wilson.Ratio, counts: tuple[int, int]) -> intervals.Estimate:
+    n, patients = counts
+    if math.isnan(found.value):
+        return intervals.Estimate(math.nan, math.nan, math.nan, n, "undefined: a class without examples", patients)
+    method = intervals.COUNT_METHOD + intervals.mark_of_ratio(found)
+    return intervals.Estimate(found.value, *wilson.bounds(found), n, method, patients)
 
 
 def _estimate(value: float, drawn: np.ndarray, counts: tuple[int, int], few: str) -> intervals.Estimate:

@@ -1,0 +1,81 @@
+"""How often the 95 % intervals of this project cover the truth, by simulation; marks where that is not 93 to 97 %.
+
+`coverage.csv` is written by `benchmarks/interval_coverage.py`, which simulates at least 2,000 studies for each line:
+for the AUC and for a proportion by its true value, patients (of the rarer class; of those counted), views of a
+patient and correlation rho of two views. rho of a real study is not known, so a cell's mark is about the least and
+the largest coverage over all rho.
+
+    mark("auc", 0.97, patients=12, views=4.0)        # "" or "; simulated coverage 91 to 96 %"
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import math
+import pathlib
+
+FILE = pathlib.Path(__file__).with_name("coverage.csv")
+LEAST, MOST = 0.93, 0.97
+ERRORS = 2.0  # standard errors of the simulation that a mark waits for
+COLUMNS = ("kind", "method", "value", "patients", "views", "rho", "studies", "coverage", "width")
+DEFAULT = {"auc": "score", "proportion": "wilson"}
+
+
+def mark(kind: str, value: float, patients: int, views: float) -> str:
+    """What an estimate's method says of its coverage; empty where the nearest simulated cell is within 93 to 97 %.
+
+    Args:
+        kind: "auc" or "proportion"; the latter is taken as that of 1 - value below 1/2, and so is the former.
+        value: measured, in [0, 1].
+        patients: of the rarer class, or of those counted.
+        views: examples that a patient counts for, 1 at least.
+    """
+    least, most, studies = nearest(kind, value, patients, views)
+    slack = ERRORS * math.sqrt(0.05 * 0.95 / studies)
+    if LEAST - slack <= least and most <= MOST + slack:
+        return ""
+    ends = f"{100 * least:.0f}", f"{100 * most:.0f}"
+    return (
+        f"; simulated coverage {ends[0]} %" if ends[0] == ends[1] else f"; simulated coverage {' to '.join(ends)} %"
+    )
+
+
+def nearest(kind: str, value: float, patients: int, views: float) -> tuple[float, float, int]:
+    """Least and largest coverage over rho, and studies, of the simulated cell nearest to this one."""
+    cells = _cells()[kind]
+    value = max(value, 1 - value)
+    # more than simulated is nearest to the most simulated; distances in the logit of the value, and in ratios
+    key = (
+        _closest({v for v, _, _ in cells}, value, _logit),
+        _closest({p for _, p, _ in cells}, patients, math.log),
+        _closest({w for _, _, w in cells}, max(views, 1.0), math.log),
+    )
+    return cells[key]
+
+
+def _closest(some: set[float], wanted: float, scale: object) -> float:
+    inside = min(max(wanted, min(some)), max(some))
+    return min(some, key=lambda one: (abs(scale(one) - scale(inside)), one))
+
+
+def _logit(p: float) -> float:
+    return math.log(p / (1 - p))
+
+
+@functools.cache
+def _cells() -> dict[str, dict[tuple[float, float, float], tuple[float, float, int]]]:
+    found: dict[str, dict[tuple[float, float, float], tuple[float, float, int]]] = {kind: {} for kind in DEFAULT}
+    for row in rows():
+        if DEFAULT.get(row["kind"]) == row["method"]:
+            key = float(row["value"]), float(row["patients"]), float(row["views"])
+            least, most, studies = found[row["kind"]].get(key, (1.0, 0.0, 10**9))
+            covers = float(row["coverage"])
+            found[row["kind"]][key] = min(least, covers), max(most, covers), min(studies, int(row["studies"]))
+    return found
+
+
+def rows() -> list[dict[str, str]]:
+    """The lines of `coverage.csv`, by `COLUMNS`."""
+    with FILE.open(newline="") as file:
+        return list(csv.DictReader(file))

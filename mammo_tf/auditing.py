@@ -14,14 +14,13 @@ import collections
 import dataclasses
 import math
 import pathlib
-import re
 import types
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from mammo_tf import artifacts, cases, labels, records
+from mammo_tf import artifacts, cases, certificates, labels, records
 from mammo_tf.datasets import about, likeness
 from mammo_tf.evaluation import folds, intervals
 
@@ -192,17 +191,36 @@ def of_run(folder: pathlib.Path) -> list[Finding]:
         found.append(Finding("threshold chosen on the part that is reported", 1, (record.threshold_rule,)))
     if record.test_reads > 1:
         found.append(Finding(f"labels of {part} read more than once", record.test_reads, (), leak=False))
-    return found + _of_predictions(folder / "predictions.csv", part)
+    found += _of_certificate(record, part) if record.certificate else []
+    known = {one.kind for one in found}
+    return found + [f for f in _of_predictions(folder / "predictions.csv", part) if f.kind not in known]
 
 
-_MADE = re.compile(r"(\+\d+|@test)$")  # ends the id of a copy, and of an image that is tested on and learned from
+def _of_certificate(record: records.Record, part: str) -> list[Finding]:
+    told = record.certificate
+    found = []
+    for pair, counts in told["shared"].items():
+        names = pair.split(" and ")
+        chose = "val" in told["chosen"].values() and record.reported == "test"
+        tells = record.reported in names and ("train" in names or chose)
+        found += [Finding(f"{kind} in {pair}", n, (), tells) for kind, n in counts.items() if n]
+    counted = {
+        f"altered copies in {part}": told["copies"],
+        f"images of {part} that were learned from": told["learned"],
+    }
+    if record.reported == "test" and "test" in told["given"]:
+        counted[f"images of {part} that the method was given to fit on"] = told["parts"][record.reported]["examples"]
+    found += [Finding(kind, n, ()) for kind, n in counted.items() if n]
+    if not certificates.matches(record):
+        found.append(Finding("certificate that is not of this record", 1, (str(told.get("hash")),)))
+    return found
 
 
 def _of_predictions(path: pathlib.Path, part: str) -> list[Finding]:
     if not path.is_file():
         return []
     ids = artifacts.read_predictions(path).ids
-    copies = [id for id in ids if (found := _MADE.search(id)) and found[0] != "@test"]
+    copies = [id for id in ids if (found := certificates.MADE.search(id)) and found[0] != "@test"]
     again = [id for id in ids if id.endswith("@test")]
     return [
         *_finding(f"altered copies in {part}", copies),

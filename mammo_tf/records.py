@@ -56,6 +56,7 @@ class Record:
         split: hash of the patients of each part; runs of one split carry the same.
         folds: number of splits that the metrics are averaged over.
         per_fold: metric -> its value in each of them; empty where there is one.
+        certificate: `certificates.issue`; empty in older records.
         seconds, memory_mb (peak of the process so far), versions, hardware, commit, created: of this very run; not
             part of what a seed repeats.
     """
@@ -100,6 +101,7 @@ class Record:
     split: str = ""
     folds: int = 1
     per_fold: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
+    certificate: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     folder: str = ""
 
     @property
@@ -121,6 +123,7 @@ _LATER = {  # absent from older records
     "split": "",
     "folds": 1,
     "per_fold": {},
+    "certificate": {},
     "folder": "",
 }
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mammo_tf import artifacts, audit, cases, intake, machine, measure, records
+from mammo_tf import artifacts, audit, cases, certificates, intake, machine, measure, records
 from mammo_tf.rows import (  # noqa: F401 - the values of a paper file, under one name
     AtBudget,
     Budget,
@@ -193,6 +193,8 @@ def _record(job: _Job, splits: Sequence[cases.Splits], fits: Sequence[_Fit], tol
         **machine.circumstances(told.started, getattr(fits[0].fitted, "device", None)),
         folder=str(job.folder),
     )
+    certificate = certificates.issue(record, [fit.parts for fit in fits], run.protocol)
+    record = dataclasses.replace(record, certificate=certificate)
     records.save(dataclasses.replace(record, folder=""), job.folder / "record.json")
     LOG.info("%s: %s", run.name, artifacts.summary(record))
     return record

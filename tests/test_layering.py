@@ -30,6 +30,7 @@ ALLOWED = {
     "records": BASE | {"evaluation"},
     "audit": BASE | PARTS | {"records"},
     "artifacts": BASE | PARTS | {"records", "figures", "figures_folds"},
+    "certificates": {"audit", "cases", "records"},
     "measure": BASE | PARTS | {"artifacts", "audit", "records"},
     "intake": BASE,
     "machine": set(),
@@ -45,7 +46,7 @@ ALLOWED = {
     | PARTS
     | {"explaining", "explaining_given", "figures", "figures_explained", "records", "reuse"},
     "explained": BASE | PARTS | {"explaining_given", "figures", "figures_explained"},
-    "run": BASE | PARTS | {"records", "artifacts", "audit", "measure", "intake", "machine", "rows"},
+    "run": BASE | PARTS | {"records", "artifacts", "audit", "certificates", "measure", "intake", "machine", "rows"},
     "tables": {"evaluation"},
     "pairs": BASE | PARTS | {"artifacts", "records", "tables"},
     "report": BASE | PARTS | {"pairs", "records", "report_beside", "report_explained", "report_folds", "tables"},
@@ -86,7 +87,7 @@ ALLOWED = {
         "export",
     },
     "commands_data": BASE | PARTS | {"checking", "checking_text", "doctor", "figures", "preparing", "records"},
-    "auditing": BASE | PARTS | {"artifacts", "records"},
+    "auditing": BASE | PARTS | {"artifacts", "certificates", "records"},
     "commands_evidence": BASE | PARTS | {"auditing", "commands", "commands_data", "tables"},
     "cli": BASE | PARTS | {"commands", "commands_data", "ensembles", "run", "planning"},
 }

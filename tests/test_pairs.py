@@ -66,7 +66,7 @@ def test_rows_over_several_splits_are_paired_by_the_mean_auc(tmp_path):
     found = pairs.paired(kept(tmp_path, p, run="one", folds=2), kept(tmp_path, q, run="two", folds=2))
     aucs = [np.mean([folds.metrics.auc(r.of_fold(k).labels, r.of_fold(k).scores) for k in range(2)]) for r in (p, q)]
     assert found.metric == "AUC" and found.difference.value == pytest.approx(aucs[0] - aucs[1])
-    assert found.difference.method.startswith("paired clustered bootstrap")
+    assert found.difference.method.startswith("paired, score intervals")
 
 
 @pytest.mark.parametrize(("classes", "message"), [(2, "different examples"), (3, "different patches")])

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from mammo_tf import artifacts, cases, records
-from mammo_tf.evaluation import compare, folds, intervals
-from mammo_tf.tables import Table, number, with_interval
+from mammo_tf.evaluation import compare, folds, holm, intervals
+from mammo_tf.tables import Table, number, p_text, with_interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,14 +51,16 @@ def comparisons_table(experiment: Any, group: Sequence[records.Record]) -> Table
             apart = ((first.protocol, one) in elsewhere) != ((first.protocol, other) in elsewhere)
             if found := unpaired(first, second) if apart else paired(first, second):
                 theirs = number(_published(published.get(one, {}), published.get(other, {}), found.metric))
-                cells = [with_interval(found.difference), number(found.p), verdict(found.difference)]
+                cells = [with_interval(found.difference), found.p, verdict(found.difference)]
                 named = [claim, f"{one} - {other}", first.protocol, found.metric]
                 rows.append([*named, *([theirs] if with_paper else []), *cells])
+    rows = _corrected(rows)
     columns = ["the paper's claim", "rows", "protocol", "metric", *(["paper"] if with_paper else [])]
-    columns += ["measured difference", "p", "says"]
+    columns += ["measured difference", "p", "p, Holm", "says"]
     notes = [
-        "Paired differences on the same examples, 95 % intervals over patients (clustered DeLong; of several splits "
-        "a bootstrap of the mean). p is not corrected for the number of comparisons."
+        "Paired differences on the same examples, 95 % intervals over patients (score intervals with clustered "
+        "DeLong for AUCs and their means over splits, bootstrap for accuracies). p, Holm: corrected for the "
+        "comparisons of the same protocol; `says` goes by it, and by the interval where there is no p."
     ]
     if any(row[3].endswith("parts") for row in rows):
         notes.append(
@@ -67,6 +69,19 @@ def comparisons_table(experiment: Any, group: Sequence[records.Record]) -> Table
     if with_paper:
         notes.append("`n/a` in the column of the paper: it gives no such pair of numbers.")
     return Table("What the paper compares", columns, rows, notes) if rows else None
+
+
+def _corrected(rows: Sequence[list]) -> list[list[str]]:
+    """The rows with p as text, p after Holm's correction over the rows of the same protocol, and what it leaves."""
+    found = []
+    for row in rows:
+        family = [other[-2] for other in rows if other[2] == row[2]]
+        p = holm.adjusted(family)[[id(other) for other in rows if other[2] == row[2]].index(id(row))]
+        kept = (
+            row[-1] if math.isnan(p) or p < 0.05 or row[-1] not in ("higher", "lower") else f"{row[-1]}, not by Holm"
+        )
+        found.append([*row[:-2], p_text(row[-2]), p_text(float(p)), kept])
+    return found
 
 
 def _matched(group: Sequence[records.Record], one: str, other: str) -> list[tuple[records.Record, records.Record]]:

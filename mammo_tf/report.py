@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mammo_tf import cases, pairs, records, report_beside, report_explained, report_folds, tables
+from mammo_tf import cases, gaps, pairs, records, report_beside, report_explained, report_folds, tables
 from mammo_tf.evaluation import intervals
 from mammo_tf.tables import Table, number, with_interval
 
@@ -23,7 +23,10 @@ PHANTOM = (
     "Phantom results: synthetic images, not mammograms. They show that the code works and how the protocols differ; "
     "they support no claim of a paper about patients."
 )
-NOT_TRUSTED = "\\*: fewer than 20 patients of a class, or nothing varies: the interval is not to be trusted."
+NOT_TRUSTED = (
+    "\\*: few patients of a class, nothing varies, or intervals like it cover the truth in less than 93 or more than "
+    "97 % of simulated studies (the record says which): not to be trusted to the letter."
+)
 STANDIN = (
     "`phantom_standin` weights come from the same phantom generator (other patients, another task), so no gain from "
     "them supports a paper's claim about ImageNet weights."
@@ -135,42 +138,6 @@ def _measured_notes(group: Sequence[records.Record]) -> list[str]:
     return notes
 
 
-def gap_table(group: Sequence[records.Record]) -> Table | None:
-    """as_published minus honest, run by run, and what of it choosing the epoch on the reported part can explain."""
-    by_protocol = {(r.run, r.protocol, r.seed): r for r in group}
-    rows = []
-    for run, seed in dict.fromkeys((r.run, r.seed) for r in group):
-        published, honest = (by_protocol.get((run, name, seed)) for name in ("as_published", "honest"))
-        if published and honest:
-            rows.append([run, number(seed), *_gap_row(published, honest)])
-    columns = ["run", "seed", "accuracy gap", "AUC gap", "best - last", "val - test", "siblings", "same patient"]
-    starred = [NOT_TRUSTED] if any("*" in cell for row in rows for cell in row) else []
-    notes = [
-        "Gap = as_published - honest; interval: MOVER of two 95 % intervals, taken as independent.",
-        "best - last (as_published): accuracy that choosing the epoch on the reported part adds to the last epoch's. "
-        "val - test (honest): what the same choice promises on validation and does not keep on test. siblings, same "
-        "patient (as_published): share of the reported crops whose ROI, or patient, also has a crop in training.",
-        *starred,
-    ]
-    return Table("The gap between the protocols", columns, rows, notes) if rows else None
-
-
-def _gap_row(published: records.Record, honest: records.Record) -> list[str]:
-    def gap(name: str) -> str:
-        return with_interval(pairs.difference(published.metrics[name], honest.metrics[name]))
-
-    t, promised = published.training, honest.training.get("val_accuracy")  # None without a validation part
-    share = published.audit.get(published.reported, {})
-    return [
-        gap("accuracy"),
-        gap("auc"),
-        number(t["val_accuracy"] - t["last_val_accuracy"]) if t and published.reported == "val" else "n/a",
-        number(promised - honest.metrics["accuracy"].value) if promised is not None else "n/a",
-        number(share.get("roi_share")),
-        number(share.get("patient_share")),
-    ]
-
-
 def difference_table(experiment: Any, group: Sequence[records.Record]) -> Table | None:
     """Measured minus paper; only for real data at budget `paper`."""
     published = {run.name: run.published for run in experiment.RUNS}
@@ -212,7 +179,13 @@ def sections(experiment: Any, found: Iterable[records.Record]) -> list[Section]:
     for (kind, dataset, budget), same in itertools.groupby(mine, key=lambda r: (r.dataset_kind, r.dataset, r.budget)):
         group = list(same)
         shown = [measured_table(group), pairs.comparisons_table(experiment, group), pairs.classes_table(group)]
-        shown += [pairs.parts_table(group), gap_table(group), pairs.operating_table(group), pairs.claims_table(group)]
+        shown += [
+            pairs.parts_table(group),
+            gaps.table(group),
+            gaps.made_of(group),
+            pairs.operating_table(group),
+            pairs.claims_table(group),
+        ]
         shown += [pairs.picked_table(experiment, group), pairs.named_claims_table(experiment, group)]
         shown += report_beside.tables(experiment, group)
         shown += [report_folds.table(group), report_explained.table(group), difference_table(experiment, group)]

@@ -23,6 +23,9 @@ class Table:
     notes: Sequence[str] = ()
 
 
+MARKS = ("few", "degenerate", "simulated coverage")  # of `Estimate.method`, which a star stands for
+
+
 def number(value: float | str | None, digits: int = 3) -> str:
     """A number as a table shows it; `n/a` for what is not defined.
 
@@ -34,11 +37,20 @@ def number(value: float | str | None, digits: int = 3) -> str:
     return str(value) if isinstance(value, int | str) else f"{value:.{digits}f}"
 
 
+def p_text(p: float) -> str:
+    """A p-value as a table shows it.
+
+    >>> p_text(0.04321), p_text(0.00002), p_text(float("nan"))
+    ('0.043', '<0.001', 'n/a')
+    """
+    return "<0.001" if p < 0.001 else number(p)
+
+
 def with_interval(estimate: intervals.Estimate | None) -> str:
     """`0.812 [0.771, 0.850]`, with a star where the interval cannot be trusted; `n/a` for what is not defined."""
     if estimate is None or math.isnan(estimate.value):
         return "n/a"
-    mark = "*" if "few" in estimate.method or "degenerate" in estimate.method else ""
+    mark = "*" if any(word in estimate.method for word in MARKS) else ""
     return f"{number(estimate.value)}{mark} [{number(estimate.low)}, {number(estimate.high)}]"
 
 

@@ -49,7 +49,10 @@ ALLOWED = {
     "run": BASE | PARTS | {"records", "artifacts", "audit", "certificates", "measure", "intake", "machine", "rows"},
     "tables": {"evaluation"},
     "pairs": BASE | PARTS | {"artifacts", "records", "tables"},
-    "report": BASE | PARTS | {"pairs", "records", "report_beside", "report_explained", "report_folds", "tables"},
+    "gaps": BASE | PARTS | {"artifacts", "pairs", "records", "tables"},
+    "report": BASE
+    | PARTS
+    | {"gaps", "pairs", "records", "report_beside", "report_explained", "report_folds", "tables"},
     "report_beside": {"records", "tables"},
     "feature_nets": BASE | PARTS,
     "selections": BASE | PARTS,

@@ -234,7 +234,30 @@ def test_rows_on_two_test_parts_are_compared_without_pairing(tmp_path):
             "AUC, two test parts",
             "0.200 [0.150, 0.250]",
             "n/a",
+            "n/a",
             "higher",
         ]
     ]
     assert "MOVER" in table.notes[1]
+
+
+def test_holm_counts_the_comparisons_of_one_protocol(tmp_path):
+    """Of six comparisons the two clear ones stay; one that is clear alone is taken back."""
+    base = {p: kept(tmp_path, predicted(1), run="base", protocol=p) for p in ("honest", "as_published")}
+    nets = [
+        kept(tmp_path, predicted(2 + k, better=b), run=f"net{k}") for k, b in enumerate((0.9, 0.9, 0, 0, 0, 0))
+    ]
+    lone = kept(tmp_path, predicted(4), run="net2", protocol="as_published")
+    paper = experiment(
+        [(f"net{k}", f"net{k}", "base") for k in range(6)], base={}, **{f"net{k}": {} for k in range(6)}
+    )
+    table = pairs.comparisons_table(paper, [*base.values(), *nets, lone])
+    column = {name: i for i, name in enumerate(table.columns)}
+    honest = [row for row in table.rows if row[column["protocol"]] == "honest"]
+    raw = [pairs.paired(net, base["honest"]).p for net in nets]
+    assert raw[2] < 0.05 < 4 * raw[2]  # clear alone
+    says = [row[column["says"]] for row in honest]
+    assert says[:3] == ["higher", "higher", "higher, not by Holm"] and set(says[3:]) == {"not told apart"}
+    assert float(honest[2][column["p, Holm"]]) == pytest.approx(4 * raw[2], abs=6e-4)
+    (only,) = [row for row in table.rows if row[column["protocol"]] == "as_published"]
+    assert only[column["p"]] == only[column["p, Holm"]] and only[column["says"]] == "higher"

@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from mammo_tf import cases, page, pairs, report, tables
+from mammo_tf import cases, gaps, page, pairs, report, tables
 from mammo_tf import run as runs
 from tests import samples
 
@@ -164,8 +164,8 @@ def a_fold_mean(protocol, spread):
 
 def test_folds_without_a_validation_part_have_a_gap_and_one_note():
     group = [a_fold_mean("as_published", 0.08), a_fold_mean("honest", 0.05)]
-    (row,) = report.gap_table(group).rows
-    assert row[4:6] == ["n/a", "n/a"] and row[3].startswith("0.000 [")
+    (row,), (reasons,) = gaps.table(group).rows, gaps.made_of(group).rows
+    assert reasons[2:4] == ["n/a", "n/a"] and row[4].startswith("0.000 [")
     assert pairs.claims_table(group) is None
     note = report.measured_table(group).notes[0]
     assert note.count("auc: mean over 5 folds, clustered bootstrap") == 1 and "sd" not in note

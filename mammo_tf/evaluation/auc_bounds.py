@@ -13,7 +13,7 @@ variance (A of 0 or 1, one patient in a class) r is 1 and D the largest, so that
 
 w, with its 10, is ours; `benchmarks/interval_coverage.py` shows that these bounds cover best (docs/evidence.md),
 better than the logit of A with 1.96 standard errors. The difference of two AUCs takes each one's distance to
-its bounds and their correlation (MOVER; Zou 2007, doi:10.1037/1082-989X.12.4.399).
+its bounds and their correlation (`mover`).
 
     low, high = auc_bounds.single(delong.influence([(labels, scores, index)], patients))
 """
@@ -25,11 +25,10 @@ import math
 import numpy as np
 from scipy import optimize, special, stats
 
-from mammo_tf.evaluation import delong
+from mammo_tf.evaluation import delong, mover
 
 Z95 = float(stats.norm.ppf(0.975))
 DRAWN = 10  # patients of the rarer class at which DeLong's variance counts half
-LARGEST_Z = 40.0
 EDGE = 1e-9
 
 
@@ -54,29 +53,18 @@ def single(found: delong.Influence, z: float = Z95) -> tuple[float, float]:
 
 
 def difference(one: delong.Influence, other: delong.Influence, z: float = Z95) -> tuple[float, float]:
-    """The bounds of one minus other, over the same patients."""
-    correlation = _correlation(one, other)
-    bounds = [single(found, z) for found in (one, other)]
-    lower, upper = ([abs(found.value - b[i]) for found, b in zip((one, other), bounds, strict=True)] for i in (0, 1))
-    value = one.value - other.value
-    return value - _apart(lower[0], upper[1], correlation), value + _apart(upper[0], lower[1], correlation)
+    """The bounds of one minus other, both over the same `patients` of `delong.influence`."""
+    bounds = [single(one, z), single(other, z)]
+    return mover.difference((one.value, other.value), bounds, _correlation(one, other))
 
 
 def p_of_difference(one: delong.Influence, other: delong.Influence) -> float:
-    """Two-sided p that both AUCs are equal: 1 - the level at which a bound of the difference is 0; NaN as the AUC."""
-    value = one.value - other.value
-    if math.isnan(value):
-        return math.nan
-    if value == 0:
-        return 1.0
-    which = 0 if value > 0 else 1
+    """Two-sided p that both AUCs are equal, by `difference`; NaN where an AUC is."""
 
-    def bound(z: float) -> float:
-        return difference(one, other, z)[which] * np.sign(value)
+    def bounds(z: float) -> list[tuple[float, float]]:
+        return [single(one, z), single(other, z)]
 
-    if bound(LARGEST_Z) >= 0:
-        return float(2 * stats.norm.sf(LARGEST_Z))
-    return float(2 * stats.norm.sf(optimize.brentq(bound, 1e-6, LARGEST_Z, xtol=1e-6)))
+    return mover.p_value((one.value, other.value), bounds, _correlation(one, other))
 
 
 def logit(found: delong.Influence, z: float = Z95) -> tuple[float, float]:
@@ -140,7 +128,3 @@ def _correlation(one: delong.Influence, other: delong.Influence) -> float:
     if not product > 1e-30:
         return 0.0
     return min(max(delong.covariance(one, other) / math.sqrt(product), -1.0), 1.0)
-
-
-def _apart(a: float, b: float, correlation: float) -> float:
-    return math.sqrt(max(a * a + b * b - 2 * correlation * a * b, 0.0))

@@ -164,16 +164,18 @@ def of_influence(found: delong.Influence, n: int, patients: int, method: str = A
     return Estimate(found.value, low, high, n, method + marks, patients)
 
 
-def of_difference(one: delong.Influence, other: delong.Influence, n: int, patients: int) -> Estimate:
+def of_difference(
+    one: delong.Influence, other: delong.Influence, n: int, patients: int, method: str = DIFFERENCE_METHOD
+) -> Estimate:
     """The estimate of one mean AUC minus another over the same patients (`auc_bounds.difference`)."""
     value = one.value - other.value
     if math.isnan(value):
         return Estimate(math.nan, math.nan, math.nan, n, "undefined: one class alone", patients)
     apart = one.variance + other.variance - 2 * delong.covariance(one, other)
     if apart <= 1e-15 < one.variance:
-        return Estimate(value, value, value, n, DIFFERENCE_METHOD + "; degenerate: one ranking", patients)
+        return Estimate(value, value, value, n, method + "; degenerate: one ranking", patients)
     low, high = auc_bounds.difference(one, other)
-    return Estimate(value, low, high, n, DIFFERENCE_METHOD + few(one.patients), patients)
+    return Estimate(value, low, high, n, method + few(tuple(map(min, one.patients, other.patients))), patients)
 
 
 def auc_bootstrap(

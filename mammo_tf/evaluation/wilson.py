@@ -24,6 +24,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from mammo_tf.evaluation import mover
+
 Z95 = float(stats.norm.ppf(0.975))
 Counted = tuple[np.ndarray, np.ndarray, np.ndarray]  # x (N,), y (N,), patients (N,) in 0..I-1
 
@@ -95,12 +97,22 @@ def bounds(found: Ratio, z: float = Z95) -> tuple[float, float]:
 
 
 def bounds_of_mean(one: Ratio, other: Ratio, z: float = Z95) -> tuple[float, float]:
-    """The bounds of (one + other) / 2, such as balanced accuracy; MOVER, as in `auc_bounds`."""
+    """The bounds of (one + other) / 2, such as balanced accuracy, by `mover`: it is one minus -other, halved."""
     if math.isnan(one.value) or math.isnan(other.value):
         return math.nan, math.nan
-    sizes = math.sqrt(float(one.errors @ one.errors) * float(other.errors @ other.errors))
-    correlation = min(max(float(one.errors @ other.errors) / sizes, -1.0), 1.0) if sizes > 1e-30 else 0.0
-    each = [(found.value - low, high - found.value) for found in (one, other) for low, high in [bounds(found, z)]]
-    value = (one.value + other.value) / 2
-    apart = [math.sqrt(max(a * a + b * b + 2 * correlation * a * b, 0)) / 2 for a, b in zip(*each, strict=True)]
-    return max(value - apart[0], 0.0), min(value + apart[1], 1.0)
+    low, high = bounds(other, z)
+    ends = mover.difference((one.value, -other.value), [bounds(one, z), (-high, -low)], -_correlation(one, other))
+    return max(ends[0] / 2, 0.0), min(ends[1] / 2, 1.0)
+
+
+def bounds_of_difference(one: Ratio, other: Ratio, z: float = Z95) -> tuple[float, float]:
+    """The bounds of one minus other, both over the same `patients` of `ratios`; NaN where a value is."""
+    if math.isnan(one.value) or math.isnan(other.value):
+        return math.nan, math.nan
+    return mover.difference((one.value, other.value), [bounds(one, z), bounds(other, z)], _correlation(one, other))
+
+
+def _correlation(one: Ratio, other: Ratio) -> float:
+    """Of the two estimates; 0 where nothing varies."""
+    size = math.sqrt(float(one.errors @ one.errors) * float(other.errors @ other.errors))
+    return min(max(float(one.errors @ other.errors) / size, -1.0), 1.0) if size > 1e-30 else 0.0

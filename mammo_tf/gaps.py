@@ -1,0 +1,134 @@
+"""as_published minus honest: what a protocol is worth, with an interval that knows which patients both scored.
+
+Both runs' patients are put together; who stands in both reported parts makes the two numbers go together, who stands
+in one does not (`delong.influence`, `wilson.ratios` over the union). So where both protocols score the same patients
+the gap is paired, where they score others it is not, and the table says which.
+
+    table = gaps.table(group)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mammo_tf import artifacts, pairs, records
+from mammo_tf.evaluation import auc_bounds, delong, holm, intervals, wilson
+from mammo_tf.tables import Table, number, p_text, with_interval
+
+NOTES = (
+    "Gap = as_published - honest. `both`: patients whom both protocols score, of all that either does: who stands in "
+    "both pairs the two numbers (clustered covariance, MOVER of both intervals); with 0 in both the gap is unpaired, "
+    "and with `n/a` (no predictions are kept, or the macro AUC of several classes) it takes the two as independent.",
+    "p: of the AUC's gap; p, Holm: for all gaps of this table. Both tell the protocols apart, not why.",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gap:
+    """as_published - honest of one run.
+
+    Attributes:
+        auc, accuracy: with their intervals.
+        p: two-sided, of the AUC; NaN where the predictions are not at hand.
+        both, either: patients whom both protocols score, and either does; -1 where that is not known.
+    """
+
+    auc: intervals.Estimate
+    accuracy: intervals.Estimate
+    p: float
+    both: int = -1
+    either: int = -1
+
+
+def gap(published: records.Record, honest: records.Record) -> Gap:
+    """The gap of one run; from the intervals of both records where the predictions of one are not at hand."""
+    files = [pairs.predictions_file(record) for record in (published, honest)]
+    independent = {n: pairs.difference(published.metrics[n], honest.metrics[n]) for n in ("auc", "accuracy")}
+    if None in files:
+        return Gap(independent["auc"], independent["accuracy"], math.nan)
+    scored = [artifacts.read_predictions(file) for file in files]
+    names = [set(p.patients) for p in scored]
+    union = np.array(sorted(names[0] | names[1]))
+    both = len(names[0] & names[1])
+    method = "paired" if both == len(union) else "partly paired" if both else "unpaired"
+    ratios = [wilson.ratios(_right(p, union), len(union)) for p in scored]
+    n = sum(len(p.labels) for p in scored)
+    accuracy = intervals.Estimate(
+        ratios[0].value - ratios[1].value,
+        *wilson.bounds_of_difference(*ratios),
+        n,
+        f"{method}, Wilson intervals (MOVER)",
+        len(union),
+    )
+    if any(p.classes > 2 for p in scored):
+        return Gap(independent["auc"], accuracy, math.nan, both, len(union))
+    found = [delong.influence(_folds(p, union), len(union)) for p in scored]
+    auc = intervals.of_difference(*found, n, len(union), f"{method}, score intervals (MOVER), clustered DeLong")
+    return Gap(auc, accuracy, auc_bounds.p_of_difference(*found), both, len(union))
+
+
+def _each(p: artifacts.Predictions) -> list[np.ndarray]:
+    return [np.flatnonzero(p.folds == fold) for fold in np.unique(p.folds)]
+
+
+def _folds(p: artifacts.Predictions, union: np.ndarray) -> list[delong.Scored]:
+    return [(p.labels[rows], p.scores[rows], np.searchsorted(union, p.patients[rows])) for rows in _each(p)]
+
+
+def _right(p: artifacts.Predictions, union: np.ndarray) -> list[wilson.Counted]:
+    answers = (p.scores >= 0.5).astype(int) if p.classes == 2 else p.probabilities.argmax(axis=1)
+    right = (answers == p.labels).astype(float)
+    return [(right[rows], np.ones(len(rows)), np.searchsorted(union, p.patients[rows])) for rows in _each(p)]
+
+
+def matched(group: Sequence[records.Record]) -> list[tuple[records.Record, records.Record]]:
+    """The records of each run and seed under both protocols, in the order of the group."""
+    of = {(r.run, r.protocol, r.seed): r for r in group}
+    keys = dict.fromkeys((r.run, r.seed) for r in group)
+    found = [[of.get((run, name, seed)) for name in ("as_published", "honest")] for run, seed in keys]
+    return [(one, other) for one, other in found if one and other]
+
+
+def table(group: Sequence[records.Record]) -> Table | None:
+    """as_published | honest | gap of AUC and accuracy, run by run."""
+    rows, found = [], [(one, other, gap(one, other)) for one, other in matched(group)]
+    adjusted = holm.adjusted([g.p for *_, g in found])
+    for (one, other, g), p in zip(found, adjusted, strict=True):
+        row: list[Any] = [one.run, number(one.seed)]
+        for name, difference in (("auc", g.auc), ("accuracy", g.accuracy)):
+            row += [with_interval(one.metrics[name]), with_interval(other.metrics[name]), with_interval(difference)]
+            row += [p_text(g.p), p_text(p)] if name == "auc" else []
+        rows.append([*row, "n/a" if g.both < 0 else f"{g.both} of {g.either}"])
+    columns = ["run", "seed", "AUC as_published", "AUC honest", "AUC gap", "p", "p, Holm"]
+    columns += ["accuracy as_published", "accuracy honest", "accuracy gap", "both"]
+    starred = any("*" in cell for row in rows for cell in row)
+    notes = [*NOTES, *(["\\*: few patients of a class, or nothing varies: not to be trusted."] if starred else [])]
+    return Table("The gap between the protocols", columns, rows, notes) if rows else None
+
+
+def made_of(group: Sequence[records.Record]) -> Table | None:
+    """What of each gap choosing the epoch on the reported part can explain, and how much is shared with training."""
+    rows = [[one.run, number(one.seed), *_reasons(one, other)] for one, other in matched(group)]
+    columns = ["run", "seed", "best - last", "val - test", "siblings", "same patient"]
+    notes = [
+        "best - last (as_published): accuracy that choosing the epoch on the reported part adds to the last epoch's. "
+        "val - test (honest): what the same choice promises on validation and does not keep on test. siblings, same "
+        "patient (as_published): share of the reported crops whose ROI, or patient, also has a crop in training."
+    ]
+    return Table("What a gap may come from", columns, rows, notes) if rows else None
+
+
+def _reasons(published: records.Record, honest: records.Record) -> list[str]:
+    t, promised = published.training, honest.training.get("val_accuracy")  # None without a validation part
+    share = published.audit.get(published.reported, {})
+    return [
+        number(t["val_accuracy"] - t["last_val_accuracy"]) if t and published.reported == "val" else "n/a",
+        number(promised - honest.metrics["accuracy"].value) if promised is not None else "n/a",
+        number(share.get("roi_share")),
+        number(share.get("patient_share")),
+    ]

@@ -13,12 +13,15 @@ import importlib.util
 import itertools
 import json
 import pathlib
+import re
 import shutil
 import sys
 import types
 from typing import Any
 
 from mammo_tf import cases, commands_data, commands_evidence
+
+FOREST = "forest"  # folder of the forest plots beside RESULTS.md
 
 
 def add(commands: Any) -> list[argparse.ArgumentParser]:
@@ -42,13 +45,19 @@ def _add_report(commands: Any) -> argparse.ArgumentParser:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from mammo_tf import page, readme, records, report
+    from mammo_tf import figures, page, readme, records, report
 
     found = records.load(*(options.runs or [pathlib.Path("results")]))
     experiments = load_experiments(options.experiments)
     _make(options.out)
     try:
-        (options.out / "RESULTS.md").write_text(report.markdown(experiments, found))
+        pictures = {}
+        for section in itertools.chain.from_iterable(report.sections(e, found) for e in experiments.values()):
+            name = "-".join(re.findall("[a-z0-9_]+", section.title)) + ".png"
+            pictures[section.title] = f"{FOREST}/{name}"
+            _make(options.out / FOREST)
+            figures.save(page.forest(section), options.out / FOREST / name)
+        (options.out / "RESULTS.md").write_text(report.markdown(experiments, found, pictures))
         page.write(options.out / "page.html", experiments, found)
         front = options.out / "README.md"
         if front.is_file():

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mammo_tf import artifacts, figures, page_figures, records, report, tables
+from mammo_tf import artifacts, figures, figures_forest, page_figures, records, report, tables
 
 FIGURES = {
     "curves.png": "accuracy and loss",
@@ -92,12 +92,25 @@ def _section(section: report.Section, together: Mapping[str, Sequence[str]]) -> 
         yield f'<p class="warn">{html.escape(report.PHANTOM)}</p>'
     yield f"<pre>{html.escape(report.command(section))}</pre>"
     yield from map(_table, section.tables)
+    yield f'<h3>All runs</h3><div class="one">{_image(figures.to_png(forest(section)), "AUC of all runs")}</div>'
     runs = list(dict.fromkeys(r.run for r in section.records))
     everything = {} if len(runs) > _TOO_MANY else {"all runs": runs}
     for title, names in {**together, **everything}.items():
         yield from _comparison(title, [r for r in section.records if r.run in names])
     for record in section.records:
         yield from _run(record)
+
+
+def forest(section: report.Section) -> Any:
+    """The figure of a section's AUCs, one line a run (and seed, where there are several)."""
+    several = len({r.seed for r in section.records}) > 1
+    rows: dict[str, dict[str, Any]] = {}
+    for r in section.records:
+        name = r.run + (f", seed {r.seed}" if several else "")
+        name += f" ({len(r.class_names)} classes)" if len(r.class_names) > 2 else ""
+        rows.setdefault(name, {})[r.protocol] = r.metrics["auc"]
+    kind = "phantom, not patients" if section.records[0].dataset_kind == "phantom" else "real data"
+    return figures_forest.forest(list(rows.items()), note=f"{section.title} ({kind}): AUC with 95 % intervals")
 
 
 def _table(table: tables.Table) -> str:

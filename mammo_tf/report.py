@@ -238,8 +238,10 @@ def _source(weights: str) -> str:
     return known.get(weights) or (weights if "." in weights else "imagenet")
 
 
-def markdown(experiments: Mapping[str, Any], found: Sequence[records.Record]) -> str:
-    """RESULTS.md."""
+def markdown(
+    experiments: Mapping[str, Any], found: Sequence[records.Record], pictures: Mapping[str, str] | None = None
+) -> str:
+    """RESULTS.md; `pictures` are the addresses of the forest plots, by the title of their section."""
     lines = ["# Results", "", WARNING, "Made by `mammo-tf report`; not edited by hand.", ""]
     for key in sorted(experiments):
         experiment = experiments[key]
@@ -256,6 +258,8 @@ def markdown(experiments: Mapping[str, Any], found: Sequence[records.Record]) ->
             lines += [f"    {command(section)}", "", _circumstances(section.records), ""]
             for table in section.tables:
                 lines += tables.markdown(table)
+            if picture := (pictures or {}).get(section.title):
+                lines += [f"![AUC of all runs, with intervals]({picture})", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -61,7 +61,8 @@ ALLOWED = {
     "report_folds": {"records", "tables"},
     "report_explained": {"explain", "records", "tables"},
     "readme": {"records", "report", "tables"},
-    "page": BASE | PARTS | {"records", "report", "tables", "artifacts", "figures", "page_figures"},
+    "figures_forest": {"evaluation", "figures", "tables"},
+    "page": BASE | PARTS | {"records", "report", "tables", "artifacts", "figures", "figures_forest", "page_figures"},
     "page_figures": BASE
     | PARTS
     | {"artifacts", "explaining", "figures_comparisons", "figures_mammograms", "pairs", "records"},
@@ -88,6 +89,7 @@ ALLOWED = {
         "artifacts",
         "explaining",
         "export",
+        "figures",
     },
     "commands_data": BASE | PARTS | {"checking", "checking_text", "doctor", "figures", "preparing", "records"},
     "auditing": BASE | PARTS | {"artifacts", "certificates", "records"},
@@ -127,6 +129,7 @@ HEAVY = {
         "figures_dreams.py",
         "figures_explained.py",
         "figures_folds.py",
+        "figures_forest.py",
         "figures_mammograms.py",
     ),
     "torch": ("models/weights.py",),

@@ -27,6 +27,7 @@ ALLOWED = {
     "figures_bands": {"cases", "figures"},
     "figures_explained": {"cases", "figures"},
     "figures_folds": {"evaluation", "figures"},
+    "figures_calibration": {"evaluation", "figures"},
     "records": BASE | {"evaluation"},
     "audit": BASE | PARTS | {"records"},
     "predictions": {"cases"},
@@ -76,6 +77,7 @@ ALLOWED = {
     | PARTS
     | {
         "commands_data",
+        "commands_evaluate",
         "commands_evidence",
         "tables",
         "readme",
@@ -87,6 +89,9 @@ ALLOWED = {
         "export",
     },
     "commands_data": BASE | PARTS | {"checking", "checking_text", "doctor", "figures", "preparing", "records"},
+    "commands_evaluate": BASE
+    | PARTS
+    | {"artifacts", "commands_data", "figures", "figures_calibration", "pairs", "records", "tables"},
     "auditing": BASE | PARTS | {"artifacts", "records"},
     "commands_evidence": BASE | PARTS | {"auditing", "commands", "commands_data", "tables"},
     "cli": BASE | PARTS | {"commands", "commands_data", "ensembles", "run", "planning"},
@@ -119,6 +124,7 @@ HEAVY = {
     "matplotlib": (
         "figures.py",
         "figures_bands.py",
+        "figures_calibration.py",
         "figures_categories.py",
         "figures_comparisons.py",
         "figures_dreams.py",

@@ -59,6 +59,8 @@ def test_bins_are_those_of_scikit_learn(mass):
 def test_edges_and_empty_bins():
     found = calibration.reliability([0, 1, 1], [0.0, 0.5, 1.0], ["a", "b", "c"], calibration.equal_width(4))
     assert found.counts.tolist() == [1, 1, 1] and found.scores.tolist() == [0, 0.5, 1]  # [0, 1/4), [1/2, 3/4), last
+    lower = calibration.reliability([0, 1, 1], [0.25, 0.3, 0.5], ["a", "b", "c"], calibration.equal_width(4))
+    assert lower.counts.tolist() == [2, 1]  # a bin holds its lower edge
     assert calibration.equal_mass([0.3] * 9, 4).tolist() == [0, 0.3, 1]
     with pytest.raises(cases.MammoError, match="0 bins"):
         calibration.equal_width(0)

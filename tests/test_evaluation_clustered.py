@@ -53,6 +53,8 @@ def test_stratified_draws_keep_the_number_of_patients_of_either_kind():
     weights = clustered.resample_stratified(strata, 500, seed=2)
     assert (weights[:, strata == 1].sum(axis=1) == 2).all() and (weights[:, strata == 0].sum(axis=1) == 5).all()
     assert weights.std(axis=0).min() > 0.5
+    apart = clustered.resample_stratified(np.array([0, 0, 0, 1, 1, 1]), 500, seed=2)
+    assert abs(np.corrcoef(apart[:, 0], apart[:, 3])[0, 1]) < 0.15  # strata of one size share no draws
     labels, scores, patients = cohort()
     keep = (labels == 0) | (patients == patients[labels == 1][0])  # one patient alone is positive
     part = labels[keep], scores[keep], patients[keep]
@@ -64,7 +66,7 @@ def test_stratified_draws_keep_the_number_of_patients_of_either_kind():
 
 def test_a_statistic_that_a_part_leaves_undefined_is_nan():
     found = clustered.estimate([([0, 0], [0.1, 0.2], ["a", "b"])], mean_score_of_positives, draws=20)
-    assert math.isnan(found.value) and math.isnan(found.low) and found.method == "undefined in 1 of 1 folds"
+    assert math.isnan(found.value) and math.isnan(found.low) and found.method == clustered.UNDEFINED
 
 
 def both(labels, scores, weights):

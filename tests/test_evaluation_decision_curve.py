@@ -1,10 +1,12 @@
 """Net benefit by hand, by counting, and what it must be for scores that are perfect, useless or harmful."""
 
+import functools
+
 import numpy as np
 import pytest
 
 from mammo_tf import cases
-from mammo_tf.evaluation import decision_curve, metrics, prevalence
+from mammo_tf.evaluation import clustered, decision_curve, metrics, prevalence
 from tests.test_evaluation_clustered import cohort
 
 
@@ -50,6 +52,9 @@ def test_another_prevalence_is_a_part_with_copies_of_one_class():
     copied = decision_curve.curve([(labels[rows], scores[rows], patients[rows])], at, draws=20)
     assert ours.net_benefit == pytest.approx(copied.net_benefit)
     assert ours.treat_all == pytest.approx(copied.treat_all) and copied.prevalence == pytest.approx(ours.prevalence)
+    statistic = functools.partial(decision_curve.net_benefit, thresholds=at, prevalence=share)
+    _, low, high = clustered.band([(labels, scores, patients)], statistic, draws=20, stratified=True)
+    assert ours.low == pytest.approx(low) and ours.high == pytest.approx(high)
     moved = prevalence.shifted(scores, labels.mean(), share)
     better = decision_curve.curve([(labels, moved, patients)], at, prevalence=share, draws=20)
     assert (better.net_benefit > ours.net_benefit).all()  # unmoved scores act on far too many

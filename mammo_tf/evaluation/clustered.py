@@ -11,11 +11,14 @@ that every draw has as many of either (for what takes the prevalence from outsid
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from mammo_tf.evaluation import bootstrap, folds, intervals
+
+UNDEFINED = "undefined for these answers"
 
 # labels 0/1 (N,), scores (N,), weights >= 0 (D, N) -> (D,) or (D, ...), NaN where not defined
 Statistic = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -49,9 +52,16 @@ def estimate(
     few = folds._few(checked, [np.searchsorted(union, part.patients) for part in checked])
     n = sum(len(part.labels) for part in checked)
     found = folds._estimate(values, drawn, n, len(union), few)
-    kind = "stratified clustered bootstrap" if stratified else "clustered bootstrap"
-    method = found.method.removeprefix("one fold, ").replace("clustered bootstrap", kind)
-    return intervals.Estimate(found.value, found.low, found.high, n, method, len(union))
+    method = told(found).method
+    if stratified:
+        method = method.replace("clustered bootstrap", "stratified clustered bootstrap")
+    return dataclasses.replace(found, method=method)
+
+
+def told(estimate: intervals.Estimate) -> intervals.Estimate:
+    """An estimate of `folds` whose method does not speak of folds where there is one part."""
+    method = estimate.method.removeprefix("one fold, ").replace("undefined in 1 of 1 folds", UNDEFINED)
+    return dataclasses.replace(estimate, method=method)
 
 
 def band(

@@ -104,7 +104,7 @@ def _at_threshold(parts: Sequence[folds.Fold], asked: Asked) -> list[Row]:
     measured = folds.evaluate(parts, threshold=asked.threshold, draws=asked.draws, seed=asked.seed)
     named = (("sensitivity", "recall"), ("specificity", "specificity"), ("ppv", "precision"))
     found = [Row(key, f"{key.upper() if key == 'ppv' else key} {at}", measured[name]) for key, name in named]
-    found = [dataclasses.replace(row, estimate=_plain(row.estimate)) for row in found]
+    found = [dataclasses.replace(row, estimate=clustered.told(row.estimate)) for row in found]
     if asked.prevalence is None:
         return found
     how = {"stratified": True, "prevalence": asked.prevalence, "threshold": asked.threshold}
@@ -113,10 +113,6 @@ def _at_threshold(parts: Sequence[folds.Fold], asked: Asked) -> list[Row]:
         label = f"{key.upper()} at prevalence {asked.prevalence:g}"
         found.append(Row(f"{key}_at_prevalence", label, of(statistic, **how), note, digits=4))
     return found
-
-
-def _plain(estimate: intervals.Estimate) -> intervals.Estimate:
-    return dataclasses.replace(estimate, method=estimate.method.removeprefix("one fold, "))
 
 
 def _calibration(parts: Sequence[folds.Fold], asked: Asked) -> list[Row]:
@@ -143,7 +139,8 @@ def _calibration(parts: Sequence[folds.Fold], asked: Asked) -> list[Row]:
 
 def expected_ece(parts: Sequence[folds.Fold], asked: Asked) -> intervals.Estimate:
     """`calibration.ece_if_calibrated`; of several folds its mean, without a range."""
-    found = [calibration.ece_if_calibrated(part[1], part[2], bins=asked.bins, draws=asked.draws) for part in parts]
+    how = {"bins": asked.bins, "draws": asked.draws, "seed": asked.seed}
+    found = [calibration.ece_if_calibrated(part[1], part[2], **how) for part in parts]
     if len(found) == 1:
         return found[0]
     value, n = float(np.mean([one.value for one in found])), sum(one.n for one in found)

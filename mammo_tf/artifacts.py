@@ -22,68 +22,11 @@ import numpy as np
 
 from mammo_tf import cases, figures, figures_folds, regions
 from mammo_tf.evaluation import intervals, metrics, multiclass
+from mammo_tf.predictions import Predictions, write_rows
+from mammo_tf.predictions import read_predictions as read_predictions
+from mammo_tf.predictions import write_predictions as write_predictions
 
 SALIENCY_EXAMPLES = 200
-COLUMNS = ("id", "patient", "fold", "label", "score")
-
-
-@dataclasses.dataclass(frozen=True)
-class Predictions:
-    """What was predicted for a part, row by row an example.
-
-    Attributes:
-        ids, patients, labels: (N,) each; labels are class numbers.
-        scores: (N,), P(not class 0), which is P(positive) for two classes.
-        probabilities: (N, K) for more than two classes, else None.
-        folds: (N,), the split that an example was predicted in.
-        examples: (N,), empty for predictions read from a file.
-    """
-
-    ids: tuple[str, ...]
-    patients: np.ndarray
-    labels: np.ndarray
-    scores: np.ndarray
-    probabilities: np.ndarray | None = None
-    folds: np.ndarray | None = None
-    examples: tuple[cases.Example, ...] = ()
-
-    @property
-    def classes(self) -> int:
-        return 2 if self.probabilities is None else self.probabilities.shape[1]
-
-    @classmethod
-    def of(cls, examples: Sequence[cases.Example], probabilities: np.ndarray, fold: int = 0) -> Predictions:
-        probabilities = np.asarray(probabilities)
-        if probabilities.ndim != 2 or len(probabilities) != len(examples) or probabilities.shape[1] < 2:
-            raise cases.MammoError(
-                f"predict gave {probabilities.shape} for {len(examples)} examples; expected ({len(examples)}, C)"
-            )
-        two = probabilities.shape[1] == 2
-        return cls(
-            tuple(example.id for example in examples),
-            np.array([example.patient_id for example in examples]),
-            np.array([example.label for example in examples]).astype(int),
-            (probabilities[:, 1] if two else 1 - probabilities[:, 0]).astype(float),
-            None if two else probabilities.astype(float),
-            np.full(len(examples), fold),
-            tuple(examples),
-        )
-
-    @classmethod
-    def joined(cls, some: Sequence[Predictions]) -> Predictions:
-        """Those of several splits, one after the other."""
-        if len(some) == 1:
-            return some[0]
-        arrays = {name: np.concatenate([getattr(p, name) for p in some]) for name in ("patients", "labels", "scores")}
-        folds = np.concatenate([p.folds for p in some])
-        ids, examples = (tuple(one for p in some for one in getattr(p, name)) for name in ("ids", "examples"))
-        return cls(ids=ids, **arrays, folds=folds, examples=examples)
-
-    def of_fold(self, fold: int) -> Predictions:
-        """Those of one split."""
-        rows = np.flatnonzero(self.folds == fold)
-        chosen = {name: getattr(self, name)[rows] for name in ("patients", "labels", "scores", "folds")}
-        return Predictions(ids=tuple(self.ids[i] for i in rows), **chosen)
 
 
 def make_folder(folder: pathlib.Path) -> pathlib.Path:
@@ -119,7 +62,7 @@ class Shown:
 def write_fitted(folder: pathlib.Path, fitted: Any, shown: Shown, takes: str = "") -> None:
     """Writes history, curves, the model and its preprocessing (what it `takes`), as far as the method has them."""
     if history := list(getattr(fitted, "history", ())):
-        _write_rows(folder / "history.csv", history)
+        write_rows(folder / "history.csv", history)
         curves = figures.curves(history, best_epoch=fitted.best_epoch, note=shown.note)
         figures.save(curves, folder / "curves.png")
     if hasattr(fitted, "model"):
@@ -220,54 +163,10 @@ def _draw_confusion(matrix: np.ndarray, *, shown: Shown) -> np.ndarray:
     return figures.to_array(figures.confusion(matrix, shown.class_names, note=shown.note))
 
 
-def write_predictions(path: pathlib.Path, predictions: Predictions) -> None:
-    """One row an example; scores with 9 digits, which float32 survives; `p0` ... where there are over two classes."""
-    rows = []
-    for i, id in enumerate(predictions.ids):
-        fold = 0 if predictions.folds is None else predictions.folds[i]
-        numbers = (id, predictions.patients[i], fold, predictions.labels[i], f"{predictions.scores[i]:.9g}")
-        rows.append(dict(zip(COLUMNS, numbers, strict=True)))
-        if predictions.probabilities is not None:
-            rows[-1] |= {f"p{k}": f"{p:.9g}" for k, p in enumerate(predictions.probabilities[i])}
-    _write_rows(path, rows)
-
-
-def read_predictions(path: pathlib.Path) -> Predictions:
-    """The inverse of `write_predictions`.
-
-    Raises:
-        cases.DataError: the file is missing or lacks a column.
-    """
-    try:
-        with pathlib.Path(path).open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise cases.DataError(path, f"cannot be read: {error.strerror}") from None
-    if not rows or set(COLUMNS) - set(rows[0]):
-        raise cases.DataError(path, f"not a table of predictions with the columns {', '.join(COLUMNS)}")
-    column = {name: [row[name] for row in rows] for name in rows[0]}
-    several = [name for name in column if name not in COLUMNS]
-    return Predictions(
-        tuple(column["id"]),
-        np.array(column["patient"]),
-        np.array(column["label"]).astype(int),
-        np.array(column["score"]).astype(float),
-        np.array([column[name] for name in several]).astype(float).T if several else None,
-        np.array(column["fold"]).astype(int),
-    )
-
-
 def read_history(path: pathlib.Path) -> list[dict[str, float]]:
     """The rows of history.csv as numbers."""
     with pathlib.Path(path).open(newline="") as file:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-
-
-def _write_rows(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def training_facts(history: Sequence[Mapping[str, Any]], best_epoch: int | None) -> dict[str, float]:

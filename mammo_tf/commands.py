@@ -1,4 +1,4 @@
-"""The commands of `mammo-tf`: report, compare, export, keep here, others in `commands_data` and `_evidence`.
+"""The commands of `mammo-tf`: report, compare, export, keep here, others in `commands_*`.
 
 Heavy imports are inside the functions, so that `--help` is quick.
 
@@ -19,7 +19,7 @@ import sys
 import types
 from typing import Any
 
-from mammo_tf import cases, commands_data, commands_evidence
+from mammo_tf import cases, commands_data, commands_evaluate, commands_evidence
 
 FOREST = "forest"  # folder of the forest plots beside RESULTS.md
 
@@ -28,7 +28,7 @@ def add(commands: Any) -> list[argparse.ArgumentParser]:
     """Adds every command to the subparsers; each sets `call`, which takes the parsed options."""
     makers = (_add_report, _add_compare, _add_explain, _add_export, _add_keep)
     here = [make(commands) for make in makers]
-    return [*commands_data.add(commands), *here, *commands_evidence.add(commands)]
+    return [*commands_data.add(commands), *here, *commands_evaluate.add(commands), *commands_evidence.add(commands)]
 
 
 def _add_report(commands: Any) -> argparse.ArgumentParser:

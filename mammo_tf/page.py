@@ -110,7 +110,7 @@ def forest(section: report.Section) -> Any:
         name += f" ({len(r.class_names)} classes)" if len(r.class_names) > 2 else ""
         rows.setdefault(name, {})[r.protocol] = r.metrics["auc"]
     kind = "phantom, not patients" if section.records[0].dataset_kind == "phantom" else "real data"
-    return figures_forest.forest(list(rows.items()), note=f"{section.title} ({kind}): AUC with 95 % intervals")
+    return figures_forest.forest(list(rows.items()), title=section.title, note=kind)
 
 
 def _table(table: tables.Table) -> str:

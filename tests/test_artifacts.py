@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 
-from mammo_tf import artifacts, cases, machine, regions
+from mammo_tf import artifacts, cases, machine, predictions, regions
 from tests import samples
 
 
@@ -81,6 +81,42 @@ def test_two_classes_have_the_columns_that_they_always_had(tmp_path):
     assert artifacts.read_predictions(tmp_path / "predictions.csv").probabilities is None
 
 
+def view(side, name="v"):
+    return cases.View(name, "p", side, cases.Projection.CC, Black(40), 255)
+
+
+def test_the_breast_of_an_example_is_its_patient_and_the_one_side_of_its_views():
+    left, right, unknown = view(cases.Side.LEFT), view(cases.Side.RIGHT), view(None)
+    for views, expected in (((left, left), "q LEFT"), ((right,), "q RIGHT"), ((left, right), ""), ((unknown,), "")):
+        assert predictions.breast(cases.Example("e", "q", views, 1.0)) == expected
+    assert predictions.breast(cases.Example("e", "q", (left, unknown), 1.0)) == predictions.breast(NO_VIEWS) == ""
+
+
+NO_VIEWS = cases.Example("e", "q", (), 1.0)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_breasts_survive_their_file_where_any_is_known(tmp_path, classes):
+    sides = [cases.Side.LEFT, None, cases.Side.RIGHT]
+    examples = [cases.Example(f"e{i}", f"p{i}", (view(side),), float(i % 2)) for i, side in enumerate(sides)]
+    p = np.full((3, classes), 1 / classes)
+    given = artifacts.Predictions.of(examples, p)
+    assert given.breasts.tolist() == ["p0 LEFT", "", "p2 RIGHT"]
+    assert artifacts.Predictions.of(examples[1:2], p[:1]).breasts is None
+    artifacts.write_predictions(tmp_path / "p.csv", given)
+    head = (tmp_path / "p.csv").read_text().splitlines()[0]
+    assert head == "id,patient,fold,label,score,breast" + (",p0,p1,p2" if classes == 3 else "")
+    found = artifacts.read_predictions(tmp_path / "p.csv")
+    assert found.breasts.tolist() == given.breasts.tolist() and found.classes == classes
+    joined = artifacts.Predictions.joined([found, predicted("a", 2, 1)])
+    assert joined.breasts.tolist() == ["p0 LEFT", "", "p2 RIGHT", "", ""]
+    assert (
+        joined.of_fold(0).breasts.tolist() == given.breasts.tolist()
+        and joined.of_fold(1).breasts.tolist() == [""] * 2
+    )
+    assert artifacts.Predictions.joined([predicted("a", 2, 0), predicted("b", 2, 1)]).breasts is None
+
+
 def test_an_earlier_runs_files_and_folders_are_removed(tmp_path):
     (tmp_path / "fold0").mkdir()
     (tmp_path / "fold0" / "model.keras").write_text("old")
@@ -89,7 +125,7 @@ def test_an_earlier_runs_files_and_folders_are_removed(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("text", ["", "id,patient\na,p\n"])
+@pytest.mark.parametrize("text", ["", "id,patient\na,p\n", "id,patient,fold,label,score\na,p,0,1,high\n"])
 def test_a_table_that_holds_no_predictions_is_named(tmp_path, text):
     (tmp_path / "predictions.csv").write_text(text)
     with pytest.raises(cases.DataError, match="predictions"):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import optimize, special, stats
 
-from mammo_tf.evaluation import auc_bounds, delong
+from mammo_tf import cases
+from mammo_tf.evaluation import auc_bounds, delong, metrics
 
 
 def views_of_patients(rng, patients=60, views=3, gap=1.2):
@@ -139,9 +140,21 @@ def test_folds_of_disjoint_patients_add_their_variances_and_repeated_ones_do_not
     assert auc_bounds.single(again) == pytest.approx(auc_bounds.single(alone[0]), abs=0.01)
 
 
-def test_hanley_and_mcneil_is_the_variance_of_exponential_scores():
-    rng, found = np.random.default_rng(9), []
-    for _ in range(3000):  # exponential scores, for which the formula is exact: A = 1 / (1 + ratio)
-        x, y = rng.exponential(4.0, 15), rng.exponential(1.0, 25)
-        found.append((x[:, None] > y).mean())
-    assert np.var(found) == pytest.approx(auc_bounds.hanley_mcneil(0.8, 15, 25), rel=0.1)
+def test_hanley_and_mcneil_at_chance_is_the_variance_of_mann_and_whitney():
+    for m, n in ((5, 9), (51, 58)):
+        assert auc_bounds.hanley_mcneil(0.5, m, n) == pytest.approx((m + n + 1) / (12 * m * n))
+    assert auc_bounds.hanley_mcneil(0.8, 1, 1) == pytest.approx(0.8 * 0.2)
+    assert auc_bounds.hanley_mcneil(1.0, 5, 5) == 0
+    # (0.09555 + 50 * 0.00925 + 57 * 0.04507) / 2958, by hand
+    assert math.sqrt(auc_bounds.hanley_mcneil(0.893, 51, 58)) == pytest.approx(0.0325, abs=5e-5)
+    with pytest.raises(cases.MammoError, match=r"AUC 1\.2"):
+        auc_bounds.hanley_mcneil(1.2, 5, 5)
+
+
+def test_hanley_and_mcneil_is_exact_for_exponential_scores():
+    rng = np.random.default_rng(0)
+    ratio = 4.0  # of the means: P(x > y) = 4 / 5
+    labels = np.repeat([1, 0], [20, 35])
+    aucs = [metrics.auc(labels, rng.exponential(np.where(labels == 1, ratio, 1.0))) for _ in range(6000)]
+    assert np.mean(aucs) == pytest.approx(0.8, abs=0.003)
+    assert np.var(aucs) == pytest.approx(auc_bounds.hanley_mcneil(0.8, 20, 35), rel=0.06)  # 3 standard errors

@@ -1,8 +1,11 @@
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from mammo_tf.evaluation import wilson
+from mammo_tf import cases
+from mammo_tf.evaluation import intervals, wilson
 
 
 def ratio(right, index):
@@ -76,3 +79,38 @@ def test_the_bounds_of_a_mean():
     assert wilson.bounds_of_mean(one, other) == pytest.approx(expected)
     whole = wilson.ratios([(right, np.ones(100), index)], 100)
     assert wilson.bounds_of_mean(whole, whole) == pytest.approx(wilson.bounds(whole))
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 7), (1, 7), (45, 50), (50, 50), (3, 1000)])
+def test_wilson_is_that_of_scipy(successes, n):
+    for level in (0.9, 0.95):
+        expected = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
+        found = wilson.interval(successes, n, stats.norm.ppf((1 + level) / 2))
+        assert found == pytest.approx((expected.low, expected.high))
+
+
+def test_wilson_at_its_ends():
+    low, high = wilson.interval(0, 10)
+    assert low == 0 and high == pytest.approx(1.959964**2 / (10 + 1.959964**2))  # z^2 / (n + z^2) by hand
+    assert all(map(math.isnan, wilson.interval(0, 0)))
+    with pytest.raises(cases.MammoError, match="3 successes of 2"):
+        wilson.interval(3, 2)
+
+
+def test_the_clustered_wilson_covers_where_the_plain_one_does_not():
+    rng, covered, plain = np.random.default_rng(0), 0, 0
+    groups = np.repeat(np.arange(40), 4)
+    for _ in range(500):
+        values = rng.random(160) < np.repeat(rng.beta(1.6, 0.4, 40), 4)  # mean 0.8, correlation within 1 / 3
+        found = intervals.proportion(values, groups)
+        covered += found.low <= 0.8 <= found.high
+        low, high = wilson.interval(values.sum(), 160)
+        plain += low <= 0.8 <= high
+    assert covered / 500 > 0.92 and plain / 500 < 0.88
+
+
+def test_one_patient_alone_and_what_is_no_proportion():
+    alone = intervals.proportion([1, 0], ["a", "a"])
+    assert alone.value == 0.5 and alone.low < 0.1 and alone.method.endswith("few patients (1)")
+    with pytest.raises(cases.MammoError, match="1 of 2 values are neither 0 nor 1"):
+        intervals.proportion([0.5, 1], ["a", "b"])

@@ -27,10 +27,12 @@ ALLOWED = {
     "figures_bands": {"cases", "figures"},
     "figures_explained": {"cases", "figures"},
     "figures_folds": {"evaluation", "figures"},
+    "figures_calibration": {"evaluation", "figures"},
     "records": BASE | {"evaluation"},
     "audit": BASE | PARTS | {"records"},
-    "artifacts": BASE | PARTS | {"records", "figures", "figures_folds"},
     "certificates": {"audit", "cases", "records"},
+    "predictions": {"cases"},
+    "artifacts": BASE | PARTS | {"records", "figures", "figures_folds", "predictions"},
     "measure": BASE | PARTS | {"artifacts", "audit", "records"},
     "intake": BASE,
     "machine": set(),
@@ -80,6 +82,7 @@ ALLOWED = {
     | PARTS
     | {
         "commands_data",
+        "commands_evaluate",
         "commands_evidence",
         "tables",
         "readme",
@@ -92,6 +95,9 @@ ALLOWED = {
         "figures",
     },
     "commands_data": BASE | PARTS | {"checking", "checking_text", "doctor", "figures", "preparing", "records"},
+    "commands_evaluate": BASE
+    | PARTS
+    | {"artifacts", "commands_data", "figures", "figures_calibration", "pairs", "records", "tables"},
     "auditing": BASE | PARTS | {"artifacts", "certificates", "records"},
     "commands_evidence": BASE | PARTS | {"auditing", "commands", "commands_data", "tables"},
     "cli": BASE | PARTS | {"commands", "commands_data", "ensembles", "run", "planning"},
@@ -124,6 +130,7 @@ HEAVY = {
     "matplotlib": (
         "figures.py",
         "figures_bands.py",
+        "figures_calibration.py",
         "figures_categories.py",
         "figures_comparisons.py",
         "figures_dreams.py",

@@ -25,6 +25,7 @@ import math
 import numpy as np
 from scipy import optimize, special, stats
 
+from mammo_tf import cases
 from mammo_tf.evaluation import delong, mover
 
 Z95 = float(stats.norm.ppf(0.975))
@@ -97,9 +98,13 @@ def hanley_mcneil(auc: float, positives: int, negatives: int) -> float:
 
     With Q1 = A / (2 - A) and Q2 = 2 A^2 / (1 + A): (A (1 - A) + (m - 1) (Q1 - A^2) + (n - 1) (Q2 - A^2)) / (m n).
 
-    >>> round(hanley_mcneil(0.8, 1, 1), 3)  # one pair: A (1 - A)
-    0.16
+    It is exact where the scores of both classes are exponential; it knows nothing of patients.
+
+    Raises:
+        cases.MammoError: an AUC outside [0, 1], or a class without examples.
     """
+    if not 0 <= auc <= 1 or min(positives, negatives) < 1:
+        raise cases.MammoError(f"hanley_mcneil: AUC {auc} of {positives} and {negatives}; expected [0, 1], 1 or more")
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     inner = auc * (1 - auc) + (positives - 1) * (q1 - auc**2) + (negatives - 1) * (q2 - auc**2)
     return inner / (positives * negatives)

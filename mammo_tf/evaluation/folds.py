@@ -59,7 +59,7 @@ def evaluate(
     Raises:
         cases.MammoError: no folds, as many thresholds as folds expected, or as `metrics.checked` for a fold.
     """
-    checked, union = _checked(folds)
+    checked, union = as_arrays(folds)
     index = [np.searchsorted(union, fold.patients) for fold in checked]
     chosen = _thresholds(threshold, len(checked))
     points, n = _points(checked, chosen), sum(len(fold.labels) for fold in checked)
@@ -75,7 +75,7 @@ def evaluate(
 
 def per_fold(folds: Sequence[Fold], *, threshold: float | Sequence[float] = 0.5) -> dict[str, np.ndarray]:
     """The metrics of `evaluate`, fold by fold: float64 (F,) each, NaN where not defined."""
-    checked, _ = _checked(folds)
+    checked, _ = as_arrays(folds)
     return _points(checked, _thresholds(threshold, len(checked)))
 
 
@@ -95,7 +95,7 @@ def auc_difference(one: Sequence[Fold], other: Sequence[Fold]) -> tuple[interval
     Raises:
         cases.MammoError: the two were not scored on the same patients.
     """
-    (one, union), (other, theirs) = _checked(one), _checked(other)
+    (one, union), (other, theirs) = as_arrays(one), as_arrays(other)
     if not np.array_equal(union, theirs):
         alone = len(set(union) ^ set(theirs))
         raise cases.MammoError(f"folds: {alone} patients are scored in one run alone; a paired test needs one part")
@@ -109,8 +109,12 @@ def _influence(folds: Sequence[Fold], union: np.ndarray) -> delong.Influence:
     return delong.influence(each, len(union))
 
 
-def _checked(folds: Sequence[Fold]) -> tuple[list[Fold], np.ndarray]:
-    """The folds as arrays, and the sorted names of all their patients."""
+def as_arrays(folds: Sequence[Fold]) -> tuple[list[Fold], np.ndarray]:
+    """The folds as checked arrays, and the sorted names of all their patients.
+
+    Raises:
+        cases.MammoError: no folds, lengths that differ, or as `metrics.checked`.
+    """
     if not len(folds):
         raise cases.MammoError("folds: there are none; expected one at least")
     checked = []
@@ -164,11 +168,11 @@ def _mean_losses(folds: Sequence[Fold], index: Sequence[np.ndarray], weights: np
 def _told(estimate: intervals.Estimate, values: np.ndarray) -> intervals.Estimate:
     """The estimate of a mean with the spread of its folds' values (F,), or with how many have none."""
     count, missing = len(values), int(np.isnan(values).sum())
+    if count == 1:
+        return estimate
     if missing:
         return dataclasses.replace(
             estimate, value=math.nan, low=math.nan, high=math.nan, method=f"undefined in {missing} of {count} folds"
         )
-    if count == 1:
-        return estimate
     deviation = intervals.between_seeds(values)[1]
     return dataclasses.replace(estimate, method=f"mean over {count} folds (sd {deviation:.3f}), {estimate.method}")

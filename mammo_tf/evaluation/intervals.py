@@ -121,6 +121,18 @@ def of_counts(
     return estimates
 
 
+def proportion(values: ArrayLike, groups: Sequence[str] | np.ndarray) -> Estimate:
+    """The mean of values 0/1 (N,) of patients (N,), with Wilson's bounds at the effective number of examples.
+
+    Raises:
+        cases.MammoError: other values, or groups of another length.
+    """
+    right, _ = metrics.checked(values, np.zeros(np.shape(values)), what="values")
+    index, patients = _index(groups, len(right))
+    found = wilson.ratios([(right.astype(float), np.ones(len(right)), index)], patients)
+    return Estimate(found.value, *wilson.bounds(found), len(right), COUNT_METHOD + mark_of_ratio(found), patients)
+
+
 def mark_of_ratio(found: wilson.Ratio) -> str:
     """What the method of a proportion says of its patients, where they are few, or of its coverage."""
     if found.patients < FEW:
@@ -265,7 +277,7 @@ def _percentile(value: float, drawn: np.ndarray, n: int, patients: int) -> Estim
     return Estimate(value, low, high, n, method, patients)
 
 
-def few(patients: Sequence[int]) -> str:
-    """The mark of an AUC whose classes (1, 0) have so many patients; empty where both have FEW."""
+def few(patients: Sequence[int], least: int = FEW) -> str:
+    """The mark of a metric whose classes (1, 0) have so many patients; empty where both have `least`."""
     named = zip(("positives", "negatives"), patients, strict=True)
-    return "".join(f"; few {name} ({count} patients)" for name, count in named if count < FEW)
+    return "".join(f"; few {name} ({count} patients)" for name, count in named if count < least)

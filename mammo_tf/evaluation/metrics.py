@@ -31,7 +31,7 @@ class Counts:
     tp: Any
 
 
-def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def checked(labels: ArrayLike, scores: ArrayLike, what: str = "labels") -> tuple[np.ndarray, np.ndarray]:
     """Labels as int 0/1 (N,) and scores as float64 (N,), N >= 1.
 
     Raises:
@@ -41,7 +41,7 @@ def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarra
     if labels.ndim != 1 or labels.shape != scores.shape or not len(labels):
         raise cases.MammoError(f"evaluation: {labels.shape} labels and {scores.shape} scores; expected (N,) of both")
     if wrong := int((~np.isin(labels, (0, 1))).sum()):
-        raise cases.MammoError(f"evaluation: {wrong} of {len(labels)} labels are neither 0 nor 1")
+        raise cases.MammoError(f"evaluation: {wrong} of {len(labels)} {what} are neither 0 nor 1")
     if wrong := int((~np.isfinite(scores)).sum()):
         raise cases.MammoError(f"evaluation: {wrong} of {len(scores)} scores are not finite")
     return labels.astype(np.int64), scores

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from mammo_tf import cases
 from mammo_tf.evaluation import mover
 
 Z95 = float(stats.norm.ppf(0.975))
@@ -90,10 +91,27 @@ def bounds(found: Ratio, z: float = Z95) -> tuple[float, float]:
     """The bounds (low, high) in [0, 1]; NaN where the value is."""
     if math.isnan(found.value):
         return math.nan, math.nan
-    n, r = found.effective, found.value
+    return interval(found.value * found.effective, found.effective, z)
+
+
+def interval(successes: float, n: float, z: float = Z95) -> tuple[float, float]:
+    """Wilson's interval of successes out of n, without continuity correction; NaN for n = 0.
+
+    Args:
+        successes, n: need not be whole, so that an effective n will do.
+        z: of the normal distribution; 1.96 for 95 %.
+
+    Raises:
+        cases.MammoError: successes outside [0, n].
+    """
+    if not 0 <= successes <= n:
+        raise cases.MammoError(f"wilson: {successes} successes of {n}; expected 0 <= successes <= n")
+    if n == 0:
+        return math.nan, math.nan
+    r = successes / n
     middle, half = r + z**2 / (2 * n), z * math.sqrt(r * (1 - r) / n + z**2 / (4 * n**2))
     low, high = (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
-    return (0.0 if r == 0 else float(low)), (1.0 if r == 1 else float(high))
+    return (0.0 if successes == 0 else float(low)), (1.0 if successes == n else float(high))
 
 
 def bounds_of_mean(one: Ratio, other: Ratio, z: float = Z95) -> tuple[float, float]:

@@ -62,8 +62,10 @@ ALLOWED = {
     | PARTS
     | {"artifacts", "explaining", "figures_comparisons", "figures_mammograms", "pairs", "records"},
     "export": BASE | PARTS | {"records"},
-    "nulls": {"cases", "records", "run"},
-    "planning": BASE | PARTS | {"nulls", "records", "report", "run", "tables", "machine"},
+    "null_records": {"cases", "records"},
+    "nulls": BASE | {"artifacts", "machine", "null_records", "records", "run"},
+    "report_nulls": {"null_records", "tables"},
+    "planning": BASE | PARTS | {"nulls", "records", "report", "report_nulls", "run", "tables", "machine"},
     "checking": BASE | PARTS | {"checking_pixels", "checking_tables"},
     "checking_pixels": BASE,
     "checking_tables": {"datasets"},

@@ -84,7 +84,7 @@ def test_a_fixed_scorer_is_worth_one_half_over_deals_and_seeds():
 
 
 def test_numbers_by_hand():
-    found = nulls.Null("r", "honest", "d", "phantom", "smoke", (0.4, 0.5, 0.6))
+    found = nulls.Null("p", "r", "honest", "d", "phantom", "smoke", (0.4, 0.5, 0.6))
     assert found.mean == pytest.approx(0.5) and found.error == pytest.approx(0.1 / np.sqrt(3)) and found.holds
     assert not dataclasses.replace(found, aucs=(0.7, 0.71, 0.72)).holds
     assert np.isnan(dataclasses.replace(found, aucs=(0.7,)).error)

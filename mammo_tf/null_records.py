@@ -130,8 +130,16 @@ def from_json(values: Any, source: Any = "null test") -> Null:
     return found
 
 
+def is_null(path: Any) -> bool:
+    """Whether a file, or a folder, is one of null tests alone: by its name, or as one called "null"."""
+    path = pathlib.Path(path).resolve()
+    return path.name in (*map(name_in_run, _ENDING), records.NULL_FOLDER) or path.parent.name == records.NULL_FOLDER
+
+
 def load(*folders: Any) -> list[Null]:
-    """Every null test below the folders, or in the files, each label once, sorted by name.
+    """Every null test below the folders, each label once, sorted by name.
+
+    They are `null.json` and `null-noise.json` of runs, and all JSON files that lie in a folder called "null".
 
     Raises:
         cases.DataError: a file is not a null test, or two of one label differ.
@@ -149,10 +157,5 @@ def load(*folders: Any) -> list[Null]:
 
 
 def _files(folder: pathlib.Path) -> Iterable[pathlib.Path]:
-    """`null.json` and `null-noise.json` of runs, and all JSON files that lie in a folder called "null"."""
-    if folder.is_file():
-        return [folder]
-    own = {name_in_run(kind) for kind in _ENDING}
-    return sorted(
-        p for p in folder.rglob("*.json") if p.name in own or p.resolve().parent.name == records.NULL_FOLDER
-    )
+    found = [folder] if folder.is_file() else folder.rglob("*.json")
+    return sorted(path for path in found if is_null(path))

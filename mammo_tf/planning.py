@@ -17,7 +17,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mammo_tf import cache, cases, machine, nulls, records, report, report_nulls, run, tables
+from mammo_tf import cache, cases, machine, nulls, records, report, report_nulls, run, run_settings, tables
 from mammo_tf.datasets import phantom
 
 LOG = logging.getLogger("mammo_tf")
@@ -165,6 +165,31 @@ def null_all(
 
     precision.deterministic()
     return [nulls.run_null(one, settings, count or None, noise=noise, into=into) for one in runs]
+
+
+def null_of(
+    folder: pathlib.Path, experiments: Mapping[str, types.ModuleType], count: int, *, noise: bool = False
+) -> nulls.Null:
+    """The null test of the run that a folder holds, called as it was; written there too.
+
+    Args:
+        folder: of the run, as `run.execute` leaves it: with `settings.json`.
+        experiments: paper files by key.
+        count, noise: as for `null_all`.
+
+    Raises:
+        cases.MammoError: the folder does not say how the run was called, or no paper file has its row.
+    """
+    facts = run_settings.read(folder)
+    if facts["paper"] not in experiments:
+        raise cases.MammoError(f"{folder}: no paper file of {facts['paper']}; there are {', '.join(experiments)}")
+    one, settings = run_settings.restored(facts, experiments[facts["paper"]])
+    folder = folder.resolve()
+    out = folder.parent.parent if folder.parent.name == one.paper else folder.parent
+    digest = run.identity(one, settings, run.open_data(one, settings).fingerprint)
+    if not folder.name.endswith(f"-{digest}"):
+        LOG.warning("%s: code, paper file or data have changed since; the test is of the run as it is now", folder)
+    return null_all([one], dataclasses.replace(settings, out=out), count, noise=noise, into=folder)[0]
 
 
 def show_null(found: Sequence[nulls.Null], *, as_json: bool) -> None:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mammo_tf import cases, pairs, records, report_beside, report_explained, report_folds, tables
+from mammo_tf import cases, pairs, records, report_beside, report_explained, report_folds, report_nulls, tables
 from mammo_tf.evaluation import intervals
 from mammo_tf.tables import Table, number, with_interval
 
@@ -265,8 +265,8 @@ def _source(weights: str) -> str:
     return known.get(weights) or (weights if "." in weights else "imagenet")
 
 
-def markdown(experiments: Mapping[str, Any], found: Sequence[records.Record]) -> str:
-    """RESULTS.md."""
+def markdown(experiments: Mapping[str, Any], found: Sequence[records.Record], nulls: Sequence[Any] = ()) -> str:
+    """RESULTS.md; `nulls` are null tests (`null_records.load`)."""
     lines = ["# Results", "", WARNING, "Made by `mammo-tf report`; not edited by hand.", ""]
     for key in sorted(experiments):
         experiment = experiments[key]
@@ -283,6 +283,7 @@ def markdown(experiments: Mapping[str, Any], found: Sequence[records.Record]) ->
             lines += [f"    {command(section)}", "", _circumstances(section.records), ""]
             for table in section.tables:
                 lines += tables.markdown(table)
+        lines += report_nulls.lines(experiment, nulls)
     return "\n".join(lines).rstrip() + "\n"
 
 

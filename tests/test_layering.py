@@ -45,10 +45,13 @@ ALLOWED = {
     | PARTS
     | {"explaining", "explaining_given", "figures", "figures_explained", "records", "reuse"},
     "explained": BASE | PARTS | {"explaining_given", "figures", "figures_explained"},
-    "run": BASE | PARTS | {"records", "artifacts", "audit", "measure", "intake", "machine", "rows"},
+    "run": BASE | PARTS | {"records", "artifacts", "audit", "measure", "intake", "machine", "rows", "run_settings"},
+    "run_settings": {"cases", "records", "rows"},
     "tables": {"evaluation"},
     "pairs": BASE | PARTS | {"artifacts", "records", "tables"},
-    "report": BASE | PARTS | {"pairs", "records", "report_beside", "report_explained", "report_folds", "tables"},
+    "report": BASE
+    | PARTS
+    | {"pairs", "records", "report_beside", "report_explained", "report_folds", "report_nulls", "tables"},
     "report_beside": {"records", "tables"},
     "feature_nets": BASE | PARTS,
     "selections": BASE | PARTS,
@@ -57,7 +60,7 @@ ALLOWED = {
     "report_folds": {"records", "tables"},
     "report_explained": {"explain", "records", "tables"},
     "readme": {"records", "report", "tables"},
-    "page": BASE | PARTS | {"records", "report", "tables", "artifacts", "figures", "page_figures"},
+    "page": BASE | PARTS | {"records", "report", "report_nulls", "tables", "artifacts", "figures", "page_figures"},
     "page_figures": BASE
     | PARTS
     | {"artifacts", "explaining", "figures_comparisons", "figures_mammograms", "pairs", "records"},
@@ -65,7 +68,9 @@ ALLOWED = {
     "null_records": {"cases", "records"},
     "nulls": BASE | {"artifacts", "machine", "null_records", "records", "run"},
     "report_nulls": {"null_records", "tables"},
-    "planning": BASE | PARTS | {"nulls", "records", "report", "report_nulls", "run", "tables", "machine"},
+    "planning": BASE
+    | PARTS
+    | {"machine", "nulls", "records", "report", "report_nulls", "run", "run_settings", "tables"},
     "checking": BASE | PARTS | {"checking_pixels", "checking_tables"},
     "checking_pixels": BASE,
     "checking_tables": {"datasets"},
@@ -78,6 +83,7 @@ ALLOWED = {
     | {
         "commands_data",
         "commands_evidence",
+        "null_records",
         "tables",
         "readme",
         "records",
@@ -89,7 +95,7 @@ ALLOWED = {
     },
     "commands_data": BASE | PARTS | {"checking", "checking_text", "doctor", "figures", "preparing", "records"},
     "auditing": BASE | PARTS | {"artifacts", "records"},
-    "commands_evidence": BASE | PARTS | {"auditing", "commands", "commands_data", "tables"},
+    "commands_evidence": BASE | PARTS | {"auditing", "commands", "commands_data", "planning", "tables"},
     "cli": BASE | PARTS | {"commands", "commands_data", "ensembles", "run", "planning"},
 }
 HEAVY = {

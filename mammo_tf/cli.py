@@ -84,6 +84,7 @@ def _experiment_parser(module: types.ModuleType) -> argparse.ArgumentParser:
         metavar="K",
         help="on K deals of meaningless labels",
     )
+    add("--noise", action="store_true", help="with --null: true labels, and noise in the place of the images")
     add("--weights", metavar="imagenet|phantom|FILE", help="pre-trained weights (phantom: a stand-in)")
     add("--intensity", choices=commands_data.INTENSITIES, default="raw", help="how DICOM values become gray values")
     add("--out", type=pathlib.Path, default=pathlib.Path("runs"))
@@ -105,6 +106,8 @@ def _natural(text: str) -> int:
 def _experiment(module: types.ModuleType, options: argparse.Namespace) -> None:
     from mammo_tf import planning
 
+    if options.noise and options.null is None:
+        raise cases.MammoError("--noise belongs to --null: it asks what a run reaches on noise")
     runs = choose(module, options)
     if options.list or options.estimate:
         facts = planning.estimate(runs, module, options) if options.estimate else planning.costs(runs, module)
@@ -114,7 +117,8 @@ def _experiment(module: types.ModuleType, options: argparse.Namespace) -> None:
     settings = _settings(module, options)
     runs = members(runs, settings.budget, options.members) if options.members else runs
     if options.null is not None:
-        planning.show_null(planning.null_all(runs, settings, options.null), as_json=options.json)
+        found = planning.null_all(runs, settings, options.null, noise=options.noise)
+        planning.show_null(found, as_json=options.json)
         return
     found = planning.execute_all(runs, settings, options.seeds)
     planning.show(module, found, as_json=options.json)

@@ -45,9 +45,10 @@ def _add_report(commands: Any) -> argparse.ArgumentParser:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from mammo_tf import figures, page, readme, records, report
+    from mammo_tf import figures, null_records, page, readme, records, report
 
-    found = records.load(*(options.runs or [pathlib.Path("results")]))
+    folders = options.runs or [pathlib.Path("results")]
+    found, nulls = records.load(*folders), null_records.load(*folders)
     experiments = load_experiments(options.experiments)
     _make(options.out)
     try:
@@ -57,8 +58,8 @@ def _report(options: argparse.Namespace) -> None:
             pictures[section.title] = f"{FOREST}/{name}"
             _make(options.out / FOREST)
             figures.save(page.forest(section), options.out / FOREST / name)
-        (options.out / "RESULTS.md").write_text(report.markdown(experiments, found, pictures))
-        page.write(options.out / "page.html", experiments, found)
+        (options.out / "RESULTS.md").write_text(report.markdown(experiments, found, nulls, pictures))
+        page.write(options.out / "page.html", experiments, found, nulls)
         front = options.out / "README.md"
         if front.is_file():
             front.write_text(readme.with_block(front.read_text(), readme.block(experiments, found)))
@@ -181,17 +182,18 @@ def _make(folder: pathlib.Path) -> None:
 
 def _add_keep(commands: Any) -> argparse.ArgumentParser:
     parser = commands_data.command(
-        commands, "keep", _keep, "copy the records of runs to results/, where RESULTS.md reads them"
+        commands, "keep", _keep, "copy records and null tests of runs to results/, where RESULTS.md reads them"
     )
-    parser.add_argument("runs", nargs="+", type=pathlib.Path)
+    parser.add_argument("runs", nargs="+", type=pathlib.Path, help="folders of runs, or OUT/null of --null")
     parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path("results"))
     return parser
 
 
 def _keep(options: argparse.Namespace) -> None:
-    from mammo_tf import records
+    from mammo_tf import null_records, records
 
-    found = records.load(*options.runs)
+    nulls = null_records.load(*options.runs)
+    found = records.load(*(folder for folder in options.runs if not (null_records.is_null(folder) and nulls)))
     if twice := [r.label for r, other in itertools.pairwise(found) if r.label == other.label]:
         raise cases.MammoError(f"keep: several runs of {', '.join(sorted(set(twice)))}; name the folder of one")
     for record in found:
@@ -202,6 +204,11 @@ def _keep(options: argparse.Namespace) -> None:
         if record.dataset_kind == "phantom" and predictions.is_file():  # labels of patients are not ours to pass on
             shutil.copyfile(predictions, folder / f"{record.label}.csv")
         print(folder / f"{record.label}.json")
+    for one in nulls:
+        folder = options.results / one.paper / records.NULL_FOLDER
+        _make(folder)
+        null_records.save(one, folder / f"{one.label}.json")
+        print(folder / f"{one.label}.json")
 
 
 def load_experiments(folder: pathlib.Path) -> dict[str, types.ModuleType]:

@@ -1,4 +1,4 @@
-"""The commands of `mammo-tf` that ask how far a number can be trusted: audit, forensics.
+"""The commands of `mammo-tf` that ask how far a number can be trusted: audit, forensics, null.
 
 commands_evidence.add(parser.add_subparsers())
 """
@@ -26,7 +26,7 @@ printed, empty where there are none. Without a file the printed tables of the pa
 
 def add(commands: Any) -> list[argparse.ArgumentParser]:
     """Adds the commands to the subparsers; each sets `call`, which takes the parsed options."""
-    return [_add_audit(commands), _add_forensics(commands)]
+    return [_add_audit(commands), _add_forensics(commands), _add_null(commands)]
 
 
 _AUDIT = """\
@@ -76,6 +76,32 @@ def _lines(found: Sequence[Any]) -> list[str]:
         note = f" ({one.note})" if one.note else ""
         lines.append(f"  {'leak' if one.leak else 'note'}: {one.count} {one.kind}{some}{note}")
     return lines or ["  nothing that leaks was found"]
+
+
+_NULL = """\
+The run is done again K times (20; 200 where no net is trained) on labels that were dealt anew to patients, with
+--noise on noise in the place of the images. An honest run's mean AUC is 0.5. It is read from the run's folder how the
+run was called, and null.json (null-noise.json) is written there; `mammo-tf keep RUN` copies it beside the record.
+
+    mammo-tf null runs/ao2020/baseline_cnn-honest-cbis_ddsm-phantom-demo-s0-0123abcd 20"""
+
+
+def _add_null(commands: Any) -> argparse.ArgumentParser:
+    parser = commands_data.command(commands, "null", _null, "what a run reaches where labels mean nothing", _NULL)
+    parser.add_argument("run", type=pathlib.Path, help="folder of a run")
+    parser.add_argument("deals", nargs="?", type=commands_data.positive, metavar="K", help="deals of labels")
+    parser.add_argument("--noise", action="store_true", help="true labels, and noise in the place of the images")
+    parser.add_argument("--experiments", type=pathlib.Path, default=pathlib.Path("experiments"))
+    parser.add_argument("--json", action="store_true")
+    return parser
+
+
+def _null(options: argparse.Namespace) -> None:
+    from mammo_tf import commands, planning
+
+    experiments = commands.load_experiments(options.experiments)
+    found = planning.null_of(options.run, experiments, options.deals or 0, noise=options.noise)
+    planning.show_null([found], as_json=options.json)
 
 
 def _add_forensics(commands: Any) -> argparse.ArgumentParser:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mammo_tf import artifacts, figures, figures_forest, page_figures, records, report, tables
+from mammo_tf import artifacts, figures, figures_forest, page_figures, records, report, report_nulls, tables
 
 FIGURES = {
     "curves.png": "accuracy and loss",
@@ -44,8 +44,10 @@ figcaption { font-size: .85em; opacity: .8 } img { width: 100%; background: #fff
 """
 
 
-def write(path: pathlib.Path, experiments: Mapping[str, Any], found: Sequence[records.Record]) -> None:
-    """Writes the page; a run whose folder is gone is shown without its figures."""
+def write(
+    path: pathlib.Path, experiments: Mapping[str, Any], found: Sequence[records.Record], nulls: Sequence[Any] = ()
+) -> None:
+    """Writes the page; a run whose folder is gone is shown without its figures. `nulls`: null tests."""
     body = [f'<h1>mammo_tf</h1><p class="warn">{html.escape(report.WARNING)}</p>']
     for key in sorted(experiments):
         if sections := report.sections(experiments[key], found):
@@ -53,6 +55,7 @@ def write(path: pathlib.Path, experiments: Mapping[str, Any], found: Sequence[re
             body.append(_table(report.paper_table(experiments[key])))
             together = getattr(experiments[key], "TOGETHER", {})
             body += itertools.chain.from_iterable(_section(section, together) for section in sections)
+            body += map(_table, report_nulls.of(experiments[key], nulls))
             body += _figures(experiments[key], found)
             body += _gallery(experiments[key], found)
     path.write_text(

@@ -17,7 +17,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mammo_tf import cache, cases, machine, nulls, records, report, run, tables
+from mammo_tf import cache, cases, machine, nulls, records, report, report_nulls, run, run_settings, tables
 from mammo_tf.datasets import phantom
 
 LOG = logging.getLogger("mammo_tf")
@@ -152,26 +152,56 @@ def execute_all(runs: Sequence[run.Run], settings: run.Settings, seeds: int) -> 
     return found
 
 
-def null_all(runs: Sequence[run.Run], settings: run.Settings, count: int) -> list[nulls.Null]:
-    """The null test of every run; `count` of 0 leaves the number of deals to `nulls`."""
+def null_all(
+    runs: Sequence[run.Run],
+    settings: run.Settings,
+    count: int,
+    *,
+    noise: bool = False,
+    into: pathlib.Path | None = None,
+) -> list[nulls.Null]:
+    """The null test of every run; `count` of 0 leaves the number of deals to `nulls`, and `into` where they go."""
     from mammo_tf.training import precision
 
     precision.deterministic()
-    return [nulls.run_null(one, settings, count or None) for one in runs]
+    return [nulls.run_null(one, settings, count or None, noise=noise, into=into) for one in runs]
+
+
+def null_of(
+    folder: pathlib.Path, experiments: Mapping[str, types.ModuleType], count: int, *, noise: bool = False
+) -> nulls.Null:
+    """The null test of the run that a folder holds, called as it was; written there too.
+
+    Args:
+        folder: of the run, as `run.execute` leaves it: with `settings.json`.
+        experiments: paper files by key.
+        count, noise: as for `null_all`.
+
+    Raises:
+        cases.MammoError: the folder does not say how the run was called, or no paper file has its row.
+    """
+    facts = run_settings.read(folder)
+    if facts["paper"] not in experiments:
+        raise cases.MammoError(f"{folder}: no paper file of {facts['paper']}; there are {', '.join(experiments)}")
+    one, settings = run_settings.restored(facts, experiments[facts["paper"]])
+    folder = folder.resolve()
+    out = folder.parent.parent if folder.parent.name == one.paper else folder.parent
+    digest = run.identity(one, settings, run.open_data(one, settings).fingerprint)
+    if not folder.name.endswith(f"-{digest}"):
+        LOG.warning("%s: code, paper file or data have changed since; the test is of the run as it is now", folder)
+    return null_all([one], dataclasses.replace(settings, out=out), count, noise=noise, into=folder)[0]
 
 
 def show_null(found: Sequence[nulls.Null], *, as_json: bool) -> None:
-    """Prints the mean AUC of each run on meaningless labels, and what it should be."""
+    """Prints the mean AUC of each run where nothing tells the label, and whether it is what it should be."""
     if as_json:
-        print(json.dumps(records.plain([one.as_json() for one in found]), indent=1))
+        print(json.dumps([one.as_json() for one in found], indent=1))
         return
-    rows = []
-    for one in found:
-        ends = (one.mean - nulls.ERRORS * one.error, one.mean + nulls.ERRORS * one.error)
-        span = f"{one.mean:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]"
-        rows.append([one.run, one.protocol, str(len(one.aucs)), span, "yes" if one.holds else "no"])
+    dealt = {nulls.LABELS: "Labels dealt anew to patients", nulls.NOISE: "Noise in the place of the images"}
+    titles = [dealt[kind] for kind in dict.fromkeys(one.kind for one in found)]
     columns = ["run", "protocol", "deals", "mean AUC, three standard errors", "0.5 is within"]
-    print(tables.text(tables.Table("Labels dealt anew to patients", columns, rows)))
+    rows = [[one.run, one.protocol, *report_nulls.cells(one)] for one in found]
+    print(tables.text(tables.Table("; ".join(titles), columns, rows)))
 
 
 def show(module: types.ModuleType, found: Sequence[records.Record], *, as_json: bool) -> None:

@@ -116,6 +116,7 @@ class Record:
 
 
 NEEDS_FILE = "needs.json"  # what a run's folder holds from its beginning
+NULL_FOLDER = "null"  # what null tests found, and the runs that they do; none of it is a record of its own
 _ESTIMATES = ("metrics", "tuned", "majority", "claims", "validation")
 _LATER = {  # absent from older records
     "validation": {},
@@ -194,7 +195,7 @@ def save(record: Record, path: pathlib.Path) -> None:
 def load(*folders: Any) -> list[Record]:
     """Every record below the folders (`record.json` of runs, `<key>/*.json` of kept results), sorted by name.
 
-    A run that was begun and not finished has none.
+    A run that was begun and not finished has none; what lies in a folder `null` below them is none.
 
     Raises:
         cases.DataError: a file that should be a record is not one.
@@ -215,8 +216,9 @@ def _files(folder: pathlib.Path) -> Iterable[pathlib.Path]:
         return [folder]
     if not folder.is_dir():
         raise cases.DataError(folder, "no such folder")
-    runs = list(folder.rglob("record.json"))
-    if runs:
+    found = [p for p in folder.rglob("*.json") if NULL_FOLDER not in p.relative_to(folder).parts]
+    runs = [path for path in found if path.name == "record.json"]
+    if runs or folder.resolve().name == NULL_FOLDER:
         return sorted(runs)
     begun = {path.parent for path in folder.rglob(NEEDS_FILE)}
-    return sorted(path for path in folder.rglob("*.json") if not begun.intersection(path.parents))
+    return sorted(path for path in found if not begun.intersection(path.parents))

@@ -14,7 +14,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mammo_tf import cases, gaps, pairs, records, report_beside, report_explained, report_folds, tables
+from mammo_tf import (
+    cases,
+    gaps,
+    pairs,
+    records,
+    report_beside,
+    report_explained,
+    report_folds,
+    report_nulls,
+    tables,
+)
 from mammo_tf.evaluation import intervals
 from mammo_tf.tables import Table, number, with_interval
 
@@ -239,9 +249,19 @@ def _source(weights: str) -> str:
 
 
 def markdown(
-    experiments: Mapping[str, Any], found: Sequence[records.Record], pictures: Mapping[str, str] | None = None
+    experiments: Mapping[str, Any],
+    found: Sequence[records.Record],
+    nulls: Sequence[Any] = (),
+    pictures: Mapping[str, str] | None = None,
 ) -> str:
-    """RESULTS.md; `pictures` are the addresses of the forest plots, by the title of their section."""
+    """RESULTS.md.
+
+    Args:
+        experiments: paper files by key.
+        found: the records.
+        nulls: null tests (`null_records.load`).
+        pictures: addresses of the forest plots, by the title of their section.
+    """
     lines = ["# Results", "", WARNING, "Made by `mammo-tf report`; not edited by hand.", ""]
     for key in sorted(experiments):
         experiment = experiments[key]
@@ -260,6 +280,7 @@ def markdown(
                 lines += tables.markdown(table)
             if picture := (pictures or {}).get(section.title):
                 lines += [f"![AUC of all runs, with intervals]({picture})", ""]
+        lines += report_nulls.lines(experiment, nulls)
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mammo_tf import artifacts, audit, cases, certificates, intake, machine, measure, records
+from mammo_tf import artifacts, audit, cases, certificates, intake, machine, measure, records, run_settings
 from mammo_tf.rows import (  # noqa: F401 - the values of a paper file, under one name
     AtBudget,
     Budget,
@@ -105,6 +105,7 @@ def execute(run: Run, settings: Settings) -> records.Record:
         artifacts.empty(folder)
     beside = {name: os.path.relpath(record.folder, folder) for name, record in needs.items()}
     records.write_json(beside, folder / NEEDS_FILE)
+    run_settings.write(run, settings, folder)
     job = _Job(run, settings, dataset, folder, _shown(run, settings, dataset), weights, len(splits) == 1)
     LOG.info(
         "%s (%s) on %s, %s: %s", run.name, run.protocol.name, dataset.name, dataset.kind, audit.in_words(splits[0])

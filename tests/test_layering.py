@@ -48,13 +48,16 @@ ALLOWED = {
     | PARTS
     | {"explaining", "explaining_given", "figures", "figures_explained", "records", "reuse"},
     "explained": BASE | PARTS | {"explaining_given", "figures", "figures_explained"},
-    "run": BASE | PARTS | {"records", "artifacts", "audit", "certificates", "measure", "intake", "machine", "rows"},
+    "run": BASE
+    | PARTS
+    | {"records", "artifacts", "audit", "certificates", "measure", "intake", "machine", "rows", "run_settings"},
+    "run_settings": {"cases", "records", "rows"},
     "tables": {"evaluation"},
     "pairs": BASE | PARTS | {"artifacts", "records", "tables"},
     "gaps": BASE | PARTS | {"artifacts", "pairs", "records", "tables"},
     "report": BASE
     | PARTS
-    | {"gaps", "pairs", "records", "report_beside", "report_explained", "report_folds", "tables"},
+    | {"gaps", "pairs", "records", "report_beside", "report_explained", "report_folds", "report_nulls", "tables"},
     "report_beside": {"records", "tables"},
     "feature_nets": BASE | PARTS,
     "selections": BASE | PARTS,
@@ -64,13 +67,19 @@ ALLOWED = {
     "report_explained": {"explain", "records", "tables"},
     "readme": {"records", "report", "tables"},
     "figures_forest": {"evaluation", "figures", "tables"},
-    "page": BASE | PARTS | {"records", "report", "tables", "artifacts", "figures", "figures_forest", "page_figures"},
+    "page": BASE
+    | PARTS
+    | {"records", "report", "report_nulls", "tables", "artifacts", "figures", "figures_forest", "page_figures"},
     "page_figures": BASE
     | PARTS
     | {"artifacts", "explaining", "figures_comparisons", "figures_mammograms", "pairs", "records"},
     "export": BASE | PARTS | {"records"},
-    "nulls": {"cases", "records", "run"},
-    "planning": BASE | PARTS | {"nulls", "records", "report", "run", "tables", "machine"},
+    "null_records": {"cases", "records"},
+    "nulls": BASE | {"artifacts", "machine", "null_records", "records", "run"},
+    "report_nulls": {"null_records", "tables"},
+    "planning": BASE
+    | PARTS
+    | {"machine", "nulls", "records", "report", "report_nulls", "run", "run_settings", "tables"},
     "checking": BASE | PARTS | {"checking_pixels", "checking_tables"},
     "checking_pixels": BASE,
     "checking_tables": {"datasets"},
@@ -84,6 +93,7 @@ ALLOWED = {
         "commands_data",
         "commands_evaluate",
         "commands_evidence",
+        "null_records",
         "tables",
         "readme",
         "records",
@@ -99,7 +109,7 @@ ALLOWED = {
     | PARTS
     | {"artifacts", "commands_data", "figures", "figures_calibration", "pairs", "records", "tables"},
     "auditing": BASE | PARTS | {"artifacts", "certificates", "records"},
-    "commands_evidence": BASE | PARTS | {"auditing", "commands", "commands_data", "tables"},
+    "commands_evidence": BASE | PARTS | {"auditing", "commands", "commands_data", "planning", "tables"},
     "cli": BASE | PARTS | {"commands", "commands_data", "ensembles", "run", "planning"},
 }
 HEAVY = {

@@ -30,7 +30,7 @@ from mammo_tf.evaluation import delong, mover
 
 Z95 = float(stats.norm.ppf(0.975))
 DRAWN = 10  # patients of the rarer class at which DeLong's variance counts half
-EDGE = 1e-9
+EDGE = 1e-12
 
 
 def single(found: delong.Influence, z: float = Z95) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 from scipy import optimize, stats
 
-LARGEST_Z = 40.0
+LEAST_Z, LARGEST_Z = 1e-3, 40.0
 Bounds = tuple[float, float]
 
 
@@ -52,7 +52,9 @@ def p_value(values: Sequence[float], bounds: Callable[[float], Sequence[Bounds]]
 
     if not end(LARGEST_Z) < 0:
         return float(2 * stats.norm.sf(LARGEST_Z))
-    return float(2 * stats.norm.sf(optimize.brentq(end, 1e-6, LARGEST_Z, xtol=1e-6)))
+    if not end(LEAST_Z) > 0:
+        return 1.0
+    return float(2 * stats.norm.sf(optimize.brentq(end, LEAST_Z, LARGEST_Z, xtol=1e-6)))
 
 
 def apart(one: float, other: float, correlation: float) -> float:

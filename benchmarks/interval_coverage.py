@@ -19,6 +19,7 @@ import dataclasses
 import functools
 import itertools
 import math
+import pathlib
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -32,7 +33,7 @@ PATIENTS = (10, 15, 20, 30, 50, 100, 200)
 AUCS = (0.6, 0.7, 0.8, 0.9, 0.95, 0.97)
 PAIRS = ((0.7, 0.7), (0.7, 0.6), (0.8, 0.8), (0.9, 0.8), (0.9, 0.9), (0.95, 0.9), (0.97, 0.97))
 PROPORTIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97)
-DRAWS = 500  # of each bootstrap
+DRAWS, MOST_DRAWN = 500, 50  # of each bootstrap, which is left out where there are more patients
 FOLDS = 5
 Bounds = tuple[float, float]
 
@@ -46,6 +47,15 @@ class Cell:
     patients: int
     views: int
     rho: float
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """As the file names it."""
+        return (self.kind, self.text, str(self.patients), str(self.views), str(self.rho))
+
+    @property
+    def text(self) -> str:
+        return " - ".join(f"{v:g}" for v in self.value)
 
 
 def cells() -> list[Cell]:
@@ -140,7 +150,7 @@ def study(cell: Cell, made: Design, rng: np.random.Generator) -> dict[str, Bound
     if cell.kind == "difference":
         return {"score": auc_bounds.difference(*found), "normal": _normal(*found), "logit": _on_logits(*found)}
     bounds = {"score": auc_bounds.single(found[0]), "logit": auc_bounds.logit(found[0])}
-    if cell.kind in ("auc", "folds"):
+    if cell.kind in ("auc", "folds") and cell.patients <= MOST_DRAWN:
         bounds["bootstrap"] = _bootstrap(made, scores[0], rng)
     if cell.kind == "auc":
         alone = dataclasses.replace(made, patients=np.arange(len(made.labels)))
@@ -205,8 +215,7 @@ def simulate(cell: Cell, studies: int) -> list[dict[str, object]]:
         low, high = np.array(bounds).T
         covers = float(((low <= true + 1e-12) & (true - 1e-12 <= high)).mean())
         width = "" if cell.kind == "difference" and method == "logit" else f"{np.nanmean(high - low):.4f}"
-        value = " - ".join(f"{v:g}" for v in cell.value)
-        row = (cell.kind, method, value, cell.patients, cell.views, cell.rho, studies, f"{covers:.4f}", width)
+        row = (cell.kind, method, cell.text, cell.patients, cell.views, cell.rho, studies, f"{covers:.4f}", width)
         lines.append(dict(zip(coverage.COLUMNS, row, strict=True)))
     return lines
 
@@ -257,16 +266,33 @@ def main(arguments: Sequence[str] | None = None, do: Callable[[Cell, int], list]
         return
     wanted = [cell for cell in cells() if not options.kind or cell.kind in options.kind]
     kept = [row for row in coverage.rows() if row["kind"] not in {c.kind for c in wanted}] if options.kind else []
-    with concurrent.futures.ProcessPoolExecutor(options.processes) as pool:
-        found = [
-            *kept,
-            *itertools.chain.from_iterable(pool.map(functools.partial(do, studies=options.studies), wanted)),
-        ]
+    part = coverage.FILE.with_suffix(".part")  # what a stopped call has done
+    done = read(part) if part.is_file() else []
+    known = {_key(row) for row in done}
+    wanted = [cell for cell in wanted if cell.key not in known]
+    with concurrent.futures.ProcessPoolExecutor(options.processes) as pool, part.open("a", newline="") as file:
+        writer = csv.DictWriter(file, coverage.COLUMNS, lineterminator="\n")
+        for lines in pool.map(functools.partial(do, studies=options.studies), wanted):
+            writer.writerows(lines)
+            file.flush()
+    found = [*kept, *read(part)]
+    order = {cell.key: i for i, cell in enumerate(cells())}
     with coverage.FILE.open("w", newline="") as file:
         writer = csv.DictWriter(file, coverage.COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(found)
+        writer.writerows(sorted(found, key=lambda row: order[_key(row)]))
+    part.unlink()
     print(f"{len(found)} lines in {coverage.FILE}")
+
+
+def read(path: pathlib.Path) -> list[dict[str, str]]:
+    """Lines without a header."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file, coverage.COLUMNS))
+
+
+def _key(row: dict[str, str]) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in ("kind", "value", "patients", "views", "rho"))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,11 @@ Rows of a table share their test set, so a set that some row rules out is none. 
 printed, empty where there are none. Without a file the printed tables of the paper files are asked.
 
     mammo-tf forensics table.csv --most 500
-    mammo-tf forensics --paper lowresource2020"""
+    mammo-tf forensics --paper lowresource2020
+    mammo-tf forensics --paper lowresource2020 --differences
+
+--differences asks which accuracies of a table can differ by more than chance, on the smallest set that fits: at best
+(every image that one row alone gets right is the same row's), and if errors are independent."""
 
 
 def add(commands: Any) -> list[argparse.ArgumentParser]:
@@ -114,11 +118,15 @@ def _add_forensics(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--images", type=commands_data.positive, help="the test set's images, where they are known")
     parser.add_argument("--rounding", choices=("nearest", "down", "either"), help="how digits came about")
     parser.add_argument("--experiments", type=pathlib.Path, default=pathlib.Path("experiments"))
+    parser.add_argument("--differences", action="store_true", help="which accuracies of a table can be told apart")
     parser.add_argument("--json", action="store_true")
     return parser
 
 
 def _forensics(options: argparse.Namespace) -> None:
+    if options.differences:
+        _differences(options)
+        return
     from mammo_tf import tables
     from mammo_tf.evaluation import forensics
 
@@ -137,6 +145,25 @@ def _forensics(options: argparse.Namespace) -> None:
         sets = (str(len(one["sets"])), _some(one["sets"]))
         rows.append([one["table"], str(one["rows"]), one["rounding"], one["tried"], *sets])
     print(tables.text(tables.Table("", columns, rows)).lstrip())
+
+
+def _differences(options: argparse.Namespace) -> None:
+    from mammo_tf import report_printed, tables
+
+    rows, facts = [], []
+    for title, group in _groups(options):
+        images, some = report_printed.found(group, options.rounding)
+        for one in some:
+            facts.append({"table": title, "images": images, **dataclasses.asdict(one)})
+            names = f"{one.texts[0]} (row {one.one + 1}), {one.texts[1]} (row {one.other + 1})"
+            p = [tables.p_text(value) for value in (one.best, one.independent)]
+            rows.append([title, str(images), names, str(one.images), *p, report_printed.says(one)])
+    if options.json:
+        print(json.dumps(facts, indent=1))
+        return
+    columns = ["numbers", "images", "accuracies", "images apart", "p at best", "p, independent errors", "says"]
+    notes = ["p after Holm's correction over the pairs of a table."]
+    print(tables.text(tables.Table("", columns, rows, notes)).lstrip())
 
 
 def _groups(options: argparse.Namespace) -> list[tuple[str, Any]]:

@@ -52,7 +52,7 @@ def write(
     for key in sorted(experiments):
         if sections := report.sections(experiments[key], found):
             body.append(f"<h2>{html.escape((experiments[key].__doc__ or key).splitlines()[0])}</h2>")
-            body.append(_table(report.paper_table(experiments[key])))
+            body += map(_table, report.paper_tables(experiments[key]))
             together = getattr(experiments[key], "TOGETHER", {})
             body += itertools.chain.from_iterable(_section(section, together) for section in sections)
             body += map(_table, report_nulls.of(experiments[key], nulls))

@@ -23,6 +23,7 @@ from mammo_tf import (
     report_explained,
     report_folds,
     report_nulls,
+    report_printed,
     tables,
 )
 from mammo_tf.evaluation import intervals
@@ -65,6 +66,11 @@ def paper_table(experiment: Any) -> Table:
         if run.published:
             rows[run.name] = [run.name, *(number(run.published.get(key)) for key in keys)]
     return Table("The paper's numbers", ["run", *(key.replace("_", " ") for key in keys)], list(rows.values()))
+
+
+def paper_tables(experiment: Any) -> list[Table]:
+    """What the paper prints, and which of its differences that can show."""
+    return [table for table in (paper_table(experiment), report_printed.table(experiment)) if table]
 
 
 def measured_table(group: Sequence[records.Record]) -> Table:
@@ -270,7 +276,7 @@ def markdown(
             "",
             (experiment.__doc__ or "").splitlines()[0],
             "",
-            *tables.markdown(paper_table(experiment)),
+            *itertools.chain.from_iterable(map(tables.markdown, paper_tables(experiment))),
         ]
         for section in sections(experiment, found):
             lines += [f"### {section.title}", ""]

@@ -54,10 +54,21 @@ ALLOWED = {
     "run_settings": {"cases", "records", "rows"},
     "tables": {"evaluation"},
     "pairs": BASE | PARTS | {"artifacts", "records", "tables"},
+    "report_printed": {"evaluation", "tables"},
     "gaps": BASE | PARTS | {"artifacts", "pairs", "records", "tables"},
     "report": BASE
     | PARTS
-    | {"gaps", "pairs", "records", "report_beside", "report_explained", "report_folds", "report_nulls", "tables"},
+    | {
+        "gaps",
+        "pairs",
+        "records",
+        "report_beside",
+        "report_explained",
+        "report_folds",
+        "report_nulls",
+        "report_printed",
+        "tables",
+    },
     "report_beside": {"records", "tables"},
     "feature_nets": BASE | PARTS,
     "selections": BASE | PARTS,
@@ -109,7 +120,9 @@ ALLOWED = {
     | PARTS
     | {"artifacts", "commands_data", "figures", "figures_calibration", "pairs", "records", "tables"},
     "auditing": BASE | PARTS | {"artifacts", "certificates", "records"},
-    "commands_evidence": BASE | PARTS | {"auditing", "commands", "commands_data", "planning", "tables"},
+    "commands_evidence": BASE
+    | PARTS
+    | {"auditing", "commands", "commands_data", "planning", "report_printed", "tables"},
     "cli": BASE | PARTS | {"commands", "commands_data", "ensembles", "run", "planning"},
 }
 HEAVY = {

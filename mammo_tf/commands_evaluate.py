@@ -282,7 +282,7 @@ def _cell(estimate: Any, digits: int = 3) -> str:
     from mammo_tf import tables
 
     value, *bounds = (tables.number(number, digits) for number in (estimate.value, estimate.low, estimate.high))
-    mark = "*" if "few" in estimate.method or "degenerate" in estimate.method else ""
+    mark = "*" if any(word in estimate.method for word in tables.MARKS) else ""
     return value + mark + ("" if np.isnan(estimate.low) else f" [{', '.join(bounds)}]")
 
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from mammo_tf import commands, null_records, readme, records, report
+from mammo_tf import commands, null_records, readme, records, report, report_nulls
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -52,3 +52,12 @@ def test_results_are_made_from_the_kept_records():
     front = (ROOT / "README.md").read_text()
     assert front == readme.with_block(front, readme.block(experiments, found))
     assert front.count("| resnet18_scratch |") >= 2
+
+
+@pytest.mark.skipif(not (ROOT / "results").is_dir(), reason="no kept records")
+def test_the_kept_null_tests_stand_in_evidence_and_name_no_folder_of_a_machine():
+    text = (ROOT / "docs" / "evidence.md").read_text()
+    kept = null_records.load(ROOT / "results")
+    missing = [one.label for one in kept if report_nulls.cells(one)[1] not in text]
+    assert kept and not missing
+    assert not [one.label for one in kept if "/" in str(one.as_json())]

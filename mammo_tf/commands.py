@@ -13,15 +13,12 @@ import importlib.util
 import itertools
 import json
 import pathlib
-import re
 import shutil
 import sys
 import types
 from typing import Any
 
 from mammo_tf import cases, commands_data, commands_evaluate, commands_evidence
-
-FOREST = "forest"  # folder of the forest plots beside RESULTS.md
 
 
 def add(commands: Any) -> list[argparse.ArgumentParser]:
@@ -52,13 +49,11 @@ def _report(options: argparse.Namespace) -> None:
     experiments = load_experiments(options.experiments)
     _make(options.out)
     try:
-        pictures = {}
         for section in itertools.chain.from_iterable(report.sections(e, found) for e in experiments.values()):
-            name = "-".join(re.findall("[a-z0-9_]+", section.title)) + ".png"
-            pictures[section.title] = f"{FOREST}/{name}"
-            _make(options.out / FOREST)
-            figures.save(page.forest(section), options.out / FOREST / name)
-        (options.out / "RESULTS.md").write_text(report.markdown(experiments, found, nulls, pictures))
+            picture = options.out / report.picture(section)
+            _make(picture.parent)
+            figures.save(page.forest(section), picture)
+        (options.out / "RESULTS.md").write_text(report.markdown(experiments, found, nulls, pictures=True))
         page.write(options.out / "page.html", experiments, found, nulls)
         front = options.out / "README.md"
         if front.is_file():

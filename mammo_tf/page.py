@@ -13,7 +13,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mammo_tf import artifacts, figures, figures_forest, page_figures, records, report, report_nulls, tables
+from mammo_tf import (
+    artifacts,
+    figures,
+    figures_forest,
+    page_figures,
+    records,
+    report,
+    report_nulls,
+    report_paper,
+    tables,
+)
 
 FIGURES = {
     "curves.png": "accuracy and loss",
@@ -52,7 +62,7 @@ def write(
     for key in sorted(experiments):
         if sections := report.sections(experiments[key], found):
             body.append(f"<h2>{html.escape((experiments[key].__doc__ or key).splitlines()[0])}</h2>")
-            body += map(_table, report.paper_tables(experiments[key]))
+            body += map(_table, report_paper.tables(experiments[key]))
             together = getattr(experiments[key], "TOGETHER", {})
             body += itertools.chain.from_iterable(_section(section, together) for section in sections)
             body += map(_table, report_nulls.of(experiments[key], nulls))

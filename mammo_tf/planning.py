@@ -17,7 +17,19 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mammo_tf import cache, cases, machine, nulls, records, report, report_nulls, run, run_settings, tables
+from mammo_tf import (
+    cache,
+    cases,
+    machine,
+    nulls,
+    records,
+    report,
+    report_nulls,
+    report_paper,
+    run,
+    run_settings,
+    tables,
+)
 from mammo_tf.datasets import phantom
 
 LOG = logging.getLogger("mammo_tf")
@@ -209,7 +221,7 @@ def show(module: types.ModuleType, found: Sequence[records.Record], *, as_json: 
     if as_json:
         print(json.dumps([records.as_json(record) for record in found], indent=1))
         return
-    shown = [report.paper_table(module)]
+    shown = [report_paper.numbers(module)]
     for section in report.sections(module, found):
         shown += [dataclasses.replace(t, title=f"{section.title}: {t.title}") for t in section.tables]
     print("\n" + "\n\n".join(map(tables.text, shown)))

@@ -23,7 +23,7 @@ from mammo_tf import (
     report_explained,
     report_folds,
     report_nulls,
-    report_printed,
+    report_paper,
     tables,
 )
 from mammo_tf.evaluation import intervals
@@ -53,24 +53,6 @@ class Section:
     tables: Sequence[Table]
     records: Sequence[records.Record]
     whole: bool = False
-
-
-def paper_table(experiment: Any) -> Table:
-    """The paper's own numbers, one row a run; of a paper without any, its rows."""
-    rows: dict[str, Sequence[str]] = {}
-    keys = list(dict.fromkeys(key for run in experiment.RUNS for key in run.published))
-    if not keys:
-        names = dict.fromkeys(run.name for run in experiment.RUNS if not getattr(run, "extra", False))
-        return Table("The paper's numbers", ["run", "paper"], [[name, "prints none"] for name in names])
-    for run in experiment.RUNS:
-        if run.published:
-            rows[run.name] = [run.name, *(number(run.published.get(key)) for key in keys)]
-    return Table("The paper's numbers", ["run", *(key.replace("_", " ") for key in keys)], list(rows.values()))
-
-
-def paper_tables(experiment: Any) -> list[Table]:
-    """What the paper prints, and which of its differences that can show."""
-    return [table for table in (paper_table(experiment), report_printed.table(experiment)) if table]
 
 
 def measured_table(group: Sequence[records.Record]) -> Table:
@@ -154,34 +136,6 @@ def _measured_notes(group: Sequence[records.Record]) -> list[str]:
     return notes
 
 
-def difference_table(experiment: Any, group: Sequence[records.Record]) -> Table | None:
-    """Measured minus paper; only for real data at budget `paper`."""
-    published = {run.name: run.published for run in experiment.RUNS}
-    rows = []
-    for r in group:
-        if r.dataset_kind != "real" or r.budget != "paper" or r.run not in published:
-            continue
-        theirs = {"accuracy": published[r.run].get("val_accuracy"), **published[r.run]}
-        for name, v in theirs.items():
-            if (ours := _measured(r, name)) and v is not None:
-                rows.append([r.run, r.protocol, name, number(v), with_interval(ours), number(ours.value - v)])
-    columns = ["run", "protocol", "metric", "paper", "measured", "measured - paper"]
-    return Table("Difference to the paper", columns, rows) if rows else None
-
-
-def _measured(r: records.Record, name: str) -> Any:
-    """The estimate that stands beside a published number; None where the number is no metric of a run.
-
-    Sensitivity and specificity are those at the threshold that validation chose. An average over flips has them in
-    its own AUC, other nets in a claim.
-    """
-    if name in ("accuracy", "precision", "recall", "f1", "auc", "loss"):
-        return r.metrics.get("log_loss" if name == "loss" else name)
-    if name == "auc_four_flips":
-        return r.claims.get(name) or r.metrics.get("auc")
-    return r.tuned.get({"sensitivity": "recall", "specificity": "specificity"}.get(name, ""))
-
-
 def sections(experiment: Any, found: Iterable[records.Record]) -> list[Section]:
     """One section for each kind of data, dataset and budget, in the order of the experiment's runs.
 
@@ -204,7 +158,11 @@ def sections(experiment: Any, found: Iterable[records.Record]) -> list[Section]:
         ]
         shown += [pairs.picked_table(experiment, group), pairs.named_claims_table(experiment, group)]
         shown += report_beside.tables(experiment, group)
-        shown += [report_folds.table(group), report_explained.table(group), difference_table(experiment, group)]
+        shown += [
+            report_folds.table(group),
+            report_explained.table(group),
+            report_paper.difference(experiment, group),
+        ]
         kind_text = "phantom in the layout of" if kind == "phantom" else "real"
         title = f"{experiment.KEY}: {kind_text} {dataset}, budget {budget}"
         out.append(Section(title, [table for table in shown if table], group, _is_set(experiment, group)))
@@ -248,6 +206,11 @@ def command(section: Section) -> str:
     return " ".join(words)
 
 
+def picture(section: Section) -> str:
+    """Where the forest plot of a section lies beside RESULTS.md."""
+    return f"forest/{'-'.join(re.findall('[a-z0-9_]+', section.title))}.png"
+
+
 def _source(weights: str) -> str:
     """What `--weights` names: a file, the phantom, or the published weights of each row ("imagenet")."""
     known = {"phantom_standin": "phantom", "scratch": "scratch"}
@@ -258,7 +221,7 @@ def markdown(
     experiments: Mapping[str, Any],
     found: Sequence[records.Record],
     nulls: Sequence[Any] = (),
-    pictures: Mapping[str, str] | None = None,
+    pictures: bool = False,
 ) -> str:
     """RESULTS.md.
 
@@ -266,7 +229,7 @@ def markdown(
         experiments: paper files by key.
         found: the records.
         nulls: null tests (`null_records.load`).
-        pictures: addresses of the forest plots, by the title of their section.
+        pictures: whether forest plots lie beside it, at the addresses of `picture`.
     """
     lines = ["# Results", "", WARNING, "Made by `mammo-tf report`; not edited by hand.", ""]
     for key in sorted(experiments):
@@ -276,7 +239,7 @@ def markdown(
             "",
             (experiment.__doc__ or "").splitlines()[0],
             "",
-            *itertools.chain.from_iterable(map(tables.markdown, paper_tables(experiment))),
+            *itertools.chain.from_iterable(map(tables.markdown, report_paper.tables(experiment))),
         ]
         for section in sections(experiment, found):
             lines += [f"### {section.title}", ""]
@@ -284,8 +247,7 @@ def markdown(
             lines += [f"    {command(section)}", "", _circumstances(section.records), ""]
             for table in section.tables:
                 lines += tables.markdown(table)
-            if picture := (pictures or {}).get(section.title):
-                lines += [f"![AUC of all runs, with intervals]({picture})", ""]
+            lines += [f"![AUC of all runs, with intervals]({picture(section)})", ""] if pictures else []
         lines += report_nulls.lines(experiment, nulls)
     return "\n".join(lines).rstrip() + "\n"
 

@@ -48,7 +48,9 @@ def test_every_file_that_readme_names_exists():
 def test_results_are_made_from_the_kept_records():
     experiments = commands.load_experiments(ROOT / "experiments")
     found, nulls = records.load(ROOT / "results"), null_records.load(ROOT / "results")
-    assert (ROOT / "RESULTS.md").read_text() == report.markdown(experiments, found, nulls)
+    assert (ROOT / "RESULTS.md").read_text() == report.markdown(experiments, found, nulls, pictures=True)
+    sections = [section for paper in experiments.values() for section in report.sections(paper, found)]
+    assert {str(p.relative_to(ROOT)) for p in (ROOT / "forest").iterdir()} == {report.picture(s) for s in sections}
     front = (ROOT / "README.md").read_text()
     assert front == readme.with_block(front, readme.block(experiments, found))
     assert front.count("| resnet18_scratch |") >= 2

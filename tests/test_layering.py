@@ -55,6 +55,7 @@ ALLOWED = {
     "tables": {"evaluation"},
     "pairs": BASE | PARTS | {"artifacts", "records", "tables"},
     "report_printed": {"evaluation", "tables"},
+    "report_paper": {"records", "report_printed", "tables"},
     "gaps": BASE | PARTS | {"artifacts", "pairs", "records", "tables"},
     "report": BASE
     | PARTS
@@ -66,7 +67,7 @@ ALLOWED = {
         "report_explained",
         "report_folds",
         "report_nulls",
-        "report_printed",
+        "report_paper",
         "tables",
     },
     "report_beside": {"records", "tables"},
@@ -80,7 +81,17 @@ ALLOWED = {
     "figures_forest": {"evaluation", "figures", "tables"},
     "page": BASE
     | PARTS
-    | {"records", "report", "report_nulls", "tables", "artifacts", "figures", "figures_forest", "page_figures"},
+    | {
+        "artifacts",
+        "figures",
+        "figures_forest",
+        "page_figures",
+        "records",
+        "report",
+        "report_nulls",
+        "report_paper",
+        "tables",
+    },
     "page_figures": BASE
     | PARTS
     | {"artifacts", "explaining", "figures_comparisons", "figures_mammograms", "pairs", "records"},
@@ -90,7 +101,7 @@ ALLOWED = {
     "report_nulls": {"null_records", "tables"},
     "planning": BASE
     | PARTS
-    | {"machine", "nulls", "records", "report", "report_nulls", "run", "run_settings", "tables"},
+    | {"machine", "nulls", "records", "report", "report_nulls", "report_paper", "run", "run_settings", "tables"},
     "checking": BASE | PARTS | {"checking_pixels", "checking_tables"},
     "checking_pixels": BASE,
     "checking_tables": {"datasets"},

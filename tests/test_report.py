@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from mammo_tf import cases, gaps, page, pairs, report, tables
+from mammo_tf import cases, gaps, page, pairs, report, report_paper, tables
 from mammo_tf import run as runs
 from tests import samples
 
@@ -58,7 +58,7 @@ def test_a_paper_without_numbers_has_its_rows_named():
     experiment = an_experiment()
     plain = [types.SimpleNamespace(name=name, published={}, extra=name == "ours") for name in ("one", "ours")]
     experiment.RUNS = (*plain, plain[0])
-    table = report.paper_table(experiment)
+    table = report_paper.numbers(experiment)
     assert (table.columns, table.rows) == (["run", "paper"], [["one", "prints none"]])
 
 
@@ -67,8 +67,8 @@ def test_phantom_and_budgets_below_paper_get_no_difference_to_the_paper():
     phantom = samples.record(budget="paper")
     demo = samples.record(dataset_kind="real")
     real = samples.record(dataset_kind="real", budget="paper")
-    assert report.difference_table(experiment, [phantom, demo]) is None
-    table = report.difference_table(experiment, [real])
+    assert report_paper.difference(experiment, [phantom, demo]) is None
+    table = report_paper.difference(experiment, [real])
     assert list(table.rows[0])[:4] == ["baseline_cnn", "honest", "accuracy", "0.629"]
 
 
@@ -90,7 +90,7 @@ def test_each_published_number_stands_beside_what_is_measured_alike():
     def measured(record):
         return {
             metric: float(shown.split()[0])
-            for _, _, metric, _, shown, _ in report.difference_table(experiment, [record]).rows
+            for _, _, metric, _, shown, _ in report_paper.difference(experiment, [record]).rows
         }
 
     auc = round(real.metrics["auc"].value, 3)

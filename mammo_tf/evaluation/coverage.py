@@ -5,7 +5,7 @@ for the AUC and for a proportion by its true value, patients (of the rarer class
 patient and correlation rho of two views. rho of a real study is not known, so a cell's mark is about the least and
 the largest coverage over all rho.
 
-    mark("auc", 0.97, patients=12, views=4.0)        # "" or "; simulated coverage 91 to 96 %"
+    mark("auc", 0.97, patients=12, views=4.0)        # "" or "; simulated coverage 91.0 to 96.2 %"
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import pathlib
 
 FILE = pathlib.Path(__file__).with_name("coverage.csv")
 LEAST, MOST = 0.93, 0.97
-ERRORS = 2.0  # standard errors of the simulation that a mark waits for
 COLUMNS = ("kind", "method", "value", "patients", "views", "rho", "studies", "coverage", "width")
 DEFAULT = {"auc": "score", "proportion": "wilson"}
 
@@ -31,18 +30,15 @@ def mark(kind: str, value: float, patients: int, views: float) -> str:
         patients: of the rarer class, or of those counted.
         views: examples that a patient counts for, 1 at least.
     """
-    least, most, studies = nearest(kind, value, patients, views)
-    slack = ERRORS * math.sqrt(0.05 * 0.95 / studies)
-    if LEAST - slack <= least and most <= MOST + slack:
+    least, most = nearest(kind, value, patients, views)
+    if least >= LEAST and most <= MOST:
         return ""
-    ends = f"{100 * least:.0f}", f"{100 * most:.0f}"
-    return (
-        f"; simulated coverage {ends[0]} %" if ends[0] == ends[1] else f"; simulated coverage {' to '.join(ends)} %"
-    )
+    ends = [f"{100 * end:.1f}" for end in dict.fromkeys((least, most))]
+    return f"; simulated coverage {' to '.join(ends)} %"
 
 
-def nearest(kind: str, value: float, patients: int, views: float) -> tuple[float, float, int]:
-    """Least and largest coverage over rho, and studies, of the simulated cell nearest to this one."""
+def nearest(kind: str, value: float, patients: int, views: float) -> tuple[float, float]:
+    """Least and largest coverage over rho of the simulated cell nearest to this one."""
     cells = _cells()[kind]
     value = max(value, 1 - value)
     # more than simulated is nearest to the most simulated; distances in the logit of the value, and in ratios
@@ -64,14 +60,14 @@ def _logit(p: float) -> float:
 
 
 @functools.cache
-def _cells() -> dict[str, dict[tuple[float, float, float], tuple[float, float, int]]]:
-    found: dict[str, dict[tuple[float, float, float], tuple[float, float, int]]] = {kind: {} for kind in DEFAULT}
+def _cells() -> dict[str, dict[tuple[float, float, float], tuple[float, float]]]:
+    found: dict[str, dict[tuple[float, float, float], tuple[float, float]]] = {kind: {} for kind in DEFAULT}
     for row in rows():
         if DEFAULT.get(row["kind"]) == row["method"]:
             key = float(row["value"]), float(row["patients"]), float(row["views"])
-            least, most, studies = found[row["kind"]].get(key, (1.0, 0.0, 10**9))
+            least, most = found[row["kind"]].get(key, (1.0, 0.0))
             covers = float(row["coverage"])
-            found[row["kind"]][key] = min(least, covers), max(most, covers), min(studies, int(row["studies"]))
+            found[row["kind"]][key] = min(least, covers), max(most, covers)
     return found
 
 

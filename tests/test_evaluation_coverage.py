@@ -19,6 +19,8 @@ def by_hand(tmp_path, monkeypatch):
         ("auc", "score", "0.97", 100, 1, 0.3, 2000, 0.975),
         ("auc", "logit", "0.97", 100, 1, 0.3, 2000, 0.5),
         ("proportion", "wilson", "0.9", 20, 1, 0.3, 2000, 0.95),
+        ("difference", "score", "0.7 - 0.6", 10, 1, 0.3, 2000, 0.95),
+        ("difference", "score", "0.95 - 0.9", 10, 1, 0.3, 2000, 0.98),
     ]
     file = tmp_path / "coverage.csv"
     with file.open("w", newline="") as opened:
@@ -36,6 +38,12 @@ def test_marks_are_those_of_the_nearest_cell(by_hand):
     assert coverage.mark("auc", 0.99, 12, 1.2) == "; simulated coverage 90.0 %"
     assert coverage.mark("auc", 0.01, 12, 1.2) == "; simulated coverage 90.0 %"  # as far from 1/2
     assert coverage.mark("proportion", 0.2, 500, 9.0) == ""
+
+
+def test_a_difference_goes_by_both_values_in_any_order(by_hand):
+    assert coverage.mark("difference", (0.62, 0.75), 10, 1.0) == ""
+    assert coverage.mark("difference", (0.9, 0.97), 10, 1.0) == "; simulated coverage 98.0 %"
+    assert coverage.mark("difference", (1.0, 0.9), 10, 1.0) == "; simulated coverage 98.0 %"
 
 
 def test_rho_is_not_known_so_all_of_it_counts(by_hand):

@@ -14,19 +14,22 @@ import csv
 import functools
 import math
 import pathlib
+from collections.abc import Sequence
 
 FILE = pathlib.Path(__file__).with_name("coverage.csv")
 LEAST, MOST = 0.93, 0.97
+HIGHEST = 0.999  # values above are taken for it
 COLUMNS = ("kind", "method", "value", "patients", "views", "rho", "studies", "coverage", "width")
-DEFAULT = {"auc": "score", "proportion": "wilson"}
+DEFAULT = {"auc": "score", "folds": "score", "difference": "score", "proportion": "wilson"}
+Value = tuple[float, ...]
 
 
-def mark(kind: str, value: float, patients: int, views: float) -> str:
+def mark(kind: str, value: float | Value, patients: int, views: float) -> str:
     """What an estimate's method says of its coverage; empty where the nearest simulated cell is within 93 to 97 %.
 
     Args:
-        kind: "auc" or "proportion"; the latter is taken as that of 1 - value below 1/2, and so is the former.
-        value: measured, in [0, 1].
+        kind: "auc", "folds" (a mean of AUCs), "difference" (of two AUCs), "proportion".
+        value: measured, in [0, 1], taken as 1 - value below 1/2; of a difference both AUCs.
         patients: of the rarer class, or of those counted.
         views: examples that a patient counts for, 1 at least.
     """
@@ -37,22 +40,26 @@ def mark(kind: str, value: float, patients: int, views: float) -> str:
     return f"; simulated coverage {' to '.join(ends)} %"
 
 
-def nearest(kind: str, value: float, patients: int, views: float) -> tuple[float, float]:
+def nearest(kind: str, value: float | Value, patients: int, views: float) -> tuple[float, float]:
     """Least and largest coverage over rho of the simulated cell nearest to this one."""
     cells = _cells()[kind]
-    value = max(value, 1 - value)
-    # more than simulated is nearest to the most simulated; distances in the logit of the value, and in ratios
+    wanted = sorted((max(v, 1 - v) for v in (value if isinstance(value, tuple) else (value,))), reverse=True)
+    # more than simulated is nearest to the most simulated; distances in the logit of the values, and in ratios
     key = (
-        _closest({v for v, _, _ in cells}, value, _logit),
-        _closest({p for _, p, _ in cells}, patients, math.log),
-        _closest({w for _, _, w in cells}, max(views, 1.0), math.log),
+        min(sorted({v for v, _, _ in cells}), key=lambda some: _apart(some, wanted)),
+        _closest({p for _, p, _ in cells}, patients),
+        _closest({w for _, _, w in cells}, max(views, 1.0)),
     )
     return cells[key]
 
 
-def _closest(some: set[float], wanted: float, scale: object) -> float:
+def _apart(some: Sequence[float], wanted: Sequence[float]) -> float:
+    return sum(abs(_logit(a) - _logit(min(b, HIGHEST))) for a, b in zip(some, wanted, strict=True))
+
+
+def _closest(some: set[float], wanted: float) -> float:
     inside = min(max(wanted, min(some)), max(some))
-    return min(some, key=lambda one: (abs(scale(one) - scale(inside)), one))
+    return min(sorted(some), key=lambda one: abs(math.log(one / inside)))
 
 
 def _logit(p: float) -> float:
@@ -60,11 +67,12 @@ def _logit(p: float) -> float:
 
 
 @functools.cache
-def _cells() -> dict[str, dict[tuple[float, float, float], tuple[float, float]]]:
-    found: dict[str, dict[tuple[float, float, float], tuple[float, float]]] = {kind: {} for kind in DEFAULT}
+def _cells() -> dict[str, dict[tuple[Value, float, float], tuple[float, float]]]:
+    found: dict[str, dict[tuple[Value, float, float], tuple[float, float]]] = {kind: {} for kind in DEFAULT}
     for row in rows():
         if DEFAULT.get(row["kind"]) == row["method"]:
-            key = float(row["value"]), float(row["patients"]), float(row["views"])
+            values = tuple(sorted(map(float, row["value"].split(" - ")), reverse=True))
+            key = values, float(row["patients"]), float(row["views"])
             least, most = found[row["kind"]].get(key, (1.0, 0.0))
             covers = float(row["coverage"])
             found[row["kind"]][key] = min(least, covers), max(most, covers)

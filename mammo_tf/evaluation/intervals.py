@@ -172,7 +172,8 @@ def of_influence(found: delong.Influence, n: int, patients: int, method: str = A
         return Estimate(0.5, 0.5, 0.5, n, CONSTANT, patients)
     low, high = auc_bounds.single(found)
     marks = few(found.patients)
-    marks += "" if marks else coverage.mark("auc", found.value, found.fewer, found.most)
+    kind = "folds" if len(found.sizes) > 1 else "auc"
+    marks += "" if marks else coverage.mark(kind, found.value, found.fewer, found.most)
     return Estimate(found.value, low, high, n, method + marks, patients)
 
 
@@ -187,7 +188,10 @@ def of_difference(
     if apart <= 1e-15 < one.variance:
         return Estimate(value, value, value, n, method + "; degenerate: one ranking", patients)
     low, high = auc_bounds.difference(one, other)
-    return Estimate(value, low, high, n, method + few(tuple(map(min, one.patients, other.patients))), patients)
+    marks = few(tuple(map(min, one.patients, other.patients)))
+    both, views = (one.value, other.value), max(one.most, other.most)
+    marks += "" if marks else coverage.mark("difference", both, min(one.fewer, other.fewer), views)
+    return Estimate(value, low, high, n, method + marks, patients)
 
 
 def auc_bootstrap(

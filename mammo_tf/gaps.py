@@ -21,9 +21,9 @@ from mammo_tf.evaluation import auc_bounds, delong, holm, intervals, wilson
 from mammo_tf.tables import Table, number, p_text, with_interval
 
 NOTES = (
-    "Gap = as_published - honest. `both`: patients whom both protocols score, of all that either does: who stands in "
-    "both pairs the two numbers (clustered covariance, MOVER of both intervals); with 0 in both the gap is unpaired, "
-    "and with `n/a` (no predictions are kept, or the macro AUC of several classes) it takes the two as independent.",
+    "Gap = as_published - honest. Patients whom both protocols score, of all that either does, pair the two numbers "
+    "(clustered covariance, MOVER of both intervals). From two intervals: no predictions are kept, so that the two "
+    "are taken as independent, as the macro AUC of several classes always is.",
     "p: of the AUC's gap; p, Holm: for all gaps of this table. Both tell the protocols apart, not why.",
 )
 
@@ -43,6 +43,14 @@ class Gap:
     p: float
     both: int = -1
     either: int = -1
+
+    @property
+    def pairing(self) -> str:
+        """ "paired, 40 of 40", "in part, 3 of 80", "unpaired, 0 of 80", "from two intervals"."""
+        if self.both < 0:
+            return "from two intervals"
+        word = "paired" if self.both == self.either else "in part" if self.both else "unpaired"
+        return f"{word}, {self.both} of {self.either}"
 
 
 def gap(published: records.Record, honest: records.Record) -> Gap:
@@ -103,9 +111,9 @@ def table(group: Sequence[records.Record]) -> Table | None:
         for name, difference in (("auc", g.auc), ("accuracy", g.accuracy)):
             row += [with_interval(one.metrics[name]), with_interval(other.metrics[name]), with_interval(difference)]
             row += [p_text(g.p), p_text(p)] if name == "auc" else []
-        rows.append([*row, "n/a" if g.both < 0 else f"{g.both} of {g.either}"])
+        rows.append([*row, g.pairing])
     columns = ["run", "seed", "AUC as_published", "AUC honest", "AUC gap", "p", "p, Holm"]
-    columns += ["accuracy as_published", "accuracy honest", "accuracy gap", "both"]
+    columns += ["accuracy as_published", "accuracy honest", "accuracy gap", "patients in both"]
     starred = any("*" in cell for row in rows for cell in row)
     notes = [*NOTES, *(["\\*: few patients of a class, or nothing varies: not to be trusted."] if starred else [])]
     return Table("The gap between the protocols", columns, rows, notes) if rows else None

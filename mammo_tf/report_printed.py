@@ -24,10 +24,10 @@ NOTE = (
 def found(group: Any, rounding: str | None = None) -> tuple[int, list[printed_differences.Difference]]:
     """Images of the smallest set that fits a `forensics.Group`, and the pairs of its rows; 0 and none without."""
     how = rounding or group.rounding
-    fits = forensics.possible(group.rows, group.sizes, rounding=how)
-    if not fits or sum("accuracy" in row for row in group.rows) < 2:
+    fits = (n for n in group.sizes if forensics.possible(group.rows, [n], rounding=how))
+    if sum("accuracy" in row for row in group.rows) < 2 or not (images := next(fits, 0)):
         return 0, []
-    return fits[0][0], printed_differences.differences(group.rows, fits[0][0], rounding=how)
+    return images, printed_differences.differences(group.rows, images, rounding=how)
 
 
 def says(difference: printed_differences.Difference) -> str:

@@ -55,7 +55,7 @@ def test_other_patients_are_not(tmp_path):
     alone = [gaps.intervals.auc(r.labels, r.scores, r.patients) for r in (p, q)]
     expected = pairs.difference(*alone)  # MOVER of two independent intervals
     assert (found.auc.low, found.auc.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
-    assert (found.both, found.either) == (0, 110) and found.auc.method.startswith("unpaired, ")
+    assert found.pairing == "unpaired, 0 of 110" and found.auc.method.startswith("unpaired, ")
 
 
 def test_some_patients_pair_in_part(tmp_path):
@@ -70,7 +70,7 @@ def test_some_patients_pair_in_part(tmp_path):
 
     found = gaps.gap(*two(tmp_path, cut(0, 54), cut(26, 80)))
     apart = pairs.difference(*(gaps.intervals.auc(r.labels, r.scores, r.patients) for r in (cut(0, 54), cut(26, 80))))
-    assert (found.both, found.either) == (28, 80) and found.auc.method.startswith("partly paired, ")
+    assert found.pairing == "in part, 28 of 80" and found.auc.method.startswith("partly paired, ")
     assert (found.auc.high - found.auc.low) / (apart.high - apart.low) == pytest.approx(
         math.sqrt(1 - 28 / 54), rel=0.2
     )
@@ -81,7 +81,7 @@ def test_without_predictions_the_two_intervals_are_taken_as_independent(tmp_path
     one, other = two(tmp_path, predicted(0, range(30)), None)
     found = gaps.gap(one, other)
     assert found.auc == pairs.difference(one.metrics["auc"], other.metrics["auc"])
-    assert math.isnan(found.p) and found.both == -1
+    assert math.isnan(found.p) and found.pairing == "from two intervals"
 
 
 def test_more_than_two_classes_have_a_paired_accuracy(tmp_path):
@@ -117,5 +117,5 @@ def test_the_table_has_a_row_a_run_and_corrects_its_p_values(tmp_path):
     expected = [min(1, 2 * min(ps)), max(ps)]
     shown = [row[column["p, Holm"]] for row in table.rows]
     assert shown == ["<0.001" if p < 0.001 else f"{p:.3f}" for p in expected]
-    assert table.rows[0][column["both"]] == "60 of 60"
+    assert table.rows[0][column["patients in both"]] == "paired, 60 of 60"
     assert gaps.table(records[-1:]) is None and gaps.made_of(records[-1:]) is None

@@ -15,7 +15,7 @@ import functools
 import pathlib
 import sys
 
-from mammo_tf import artifacts, commands, planning, report, run, tables
+from mammo_tf import artifacts, commands, gaps, planning, run, tables
 from mammo_tf.datasets import cbis_ddsm, splits
 from mammo_tf.evaluation import intervals
 
@@ -44,9 +44,10 @@ def leak_table(random: list, grouped: list) -> tables.Table:
     """Accuracy and AUC of the two splits and their difference, by net."""
     rows = []
     for one, other in zip(random, grouped, strict=True):
+        between = gaps.gap(one, other)
         for name in ("accuracy", "auc"):
-            pair = [one.metrics[name], other.metrics[name]]
-            cells = [tables.with_interval(e) for e in (*pair, report.difference(*pair))]
+            shown = (one.metrics[name], other.metrics[name], getattr(between, name))
+            cells = [tables.with_interval(e) for e in shown]
             train = [tables.number(r.training["train_accuracy"]) for r in (one, other)]
             rows.append([one.run, name, *cells, " / ".join(train)])
     columns = ["run", "metric", "crops at random", "by patient", "difference: the leak", "training accuracy"]

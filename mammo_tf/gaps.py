@@ -107,13 +107,13 @@ def table(group: Sequence[records.Record]) -> Table | None:
     rows, found = [], [(one, other, gap(one, other)) for one, other in matched(group)]
     adjusted = holm.adjusted([g.p for *_, g in found])
     for (one, other, g), p in zip(found, adjusted, strict=True):
-        row: list[Any] = [one.run, number(one.seed)]
+        row: list[Any] = [one.run, number(one.seed), g.pairing]
         for name, difference in (("auc", g.auc), ("accuracy", g.accuracy)):
             row += [with_interval(one.metrics[name]), with_interval(other.metrics[name]), with_interval(difference)]
             row += [p_text(g.p), p_text(p)] if name == "auc" else []
-        rows.append([*row, g.pairing])
-    columns = ["run", "seed", "AUC as_published", "AUC honest", "AUC gap", "p", "p, Holm"]
-    columns += ["accuracy as_published", "accuracy honest", "accuracy gap", "patients in both"]
+        rows.append(row)
+    columns = ["run", "seed", "patients in both", "AUC as_published", "AUC honest", "AUC gap", "p", "p, Holm"]
+    columns += ["accuracy as_published", "accuracy honest", "accuracy gap"]
     starred = any("*" in cell for row in rows for cell in row)
     notes = [*NOTES, *(["\\*: few patients of a class, or nothing varies: not to be trusted."] if starred else [])]
     return Table("The gap between the protocols", columns, rows, notes) if rows else None

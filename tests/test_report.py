@@ -165,7 +165,7 @@ def a_fold_mean(protocol, spread):
 def test_folds_without_a_validation_part_have_a_gap_and_one_note():
     group = [a_fold_mean("as_published", 0.08), a_fold_mean("honest", 0.05)]
     (row,), (reasons,) = gaps.table(group).rows, gaps.made_of(group).rows
-    assert reasons[2:4] == ["n/a", "n/a"] and row[4].startswith("0.000 [")
+    assert reasons[2:4] == ["n/a", "n/a"] and row[5].startswith("0.000 [")
     assert pairs.claims_table(group) is None
     note = report.measured_table(group).notes[0]
     assert note.count("auc: mean over 5 folds, clustered bootstrap") == 1 and "sd" not in note

@@ -4,7 +4,7 @@ A patient has 1, 2 or 4 views, with correlation rho between two of hers. Of 4, a
 the breast with the lesion and two of the other; a negative patient has only negative ones. AUC: binormal scores, as
 many negative as positive patients (`auc`), four times as many (`auc_rare`), or scores of six values (`auc_coarse`).
 `folds`: the mean AUC over five folds of patients. `difference`: of two nets whose errors correlate by 1/2.
-`proportion`: such as recall.
+`proportion`: such as recall; `proportion_folds`: its mean over five folds; `balanced`: balanced accuracy.
 
     python benchmarks/interval_coverage.py             # writes mammo_tf/evaluation/coverage.csv, about 25 minutes
     python benchmarks/interval_coverage.py --table     # the tables of docs/evidence.md from that file
@@ -35,6 +35,7 @@ PAIRS = ((0.7, 0.7), (0.7, 0.6), (0.8, 0.8), (0.9, 0.8), (0.9, 0.9), (0.95, 0.9)
 PROPORTIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97)
 DRAWS, MOST_DRAWN = 500, 50  # of each bootstrap, which is left out where there are more patients
 FOLDS = 5
+COUNTED = ("proportion", "proportion_folds", "balanced")
 Bounds = tuple[float, float]
 
 
@@ -64,7 +65,9 @@ def cells() -> list[Cell]:
         found += [Cell(kind, (v,), *rest) for v in values for rest in _rest()]
     found += [Cell("folds", (v,), n, *rest) for v in (0.6, 0.8, 0.9, 0.97) for n, *rest in _rest() if n >= 15]
     found += [Cell("difference", pair, *rest) for pair in PAIRS for rest in _rest()]
-    return found + [Cell("proportion", (v,), *rest) for v in PROPORTIONS for rest in _rest()]
+    found += [Cell("proportion", (v,), *rest) for v in PROPORTIONS for rest in _rest()]
+    found += [Cell("proportion_folds", (v,), n, *rest) for v in PROPORTIONS for n, *rest in _rest() if n >= 15]
+    return found + [Cell("balanced", (v,), *rest) for v in PROPORTIONS for rest in _rest()]
 
 
 def _rest() -> Iterable[tuple[int, int, float]]:
@@ -137,8 +140,8 @@ def _won(auc: float, rho: float, levels: np.ndarray | None) -> float:
 
 def study(cell: Cell, made: Design, rng: np.random.Generator) -> dict[str, Bounds]:
     """The intervals of one simulated study, by method."""
-    if cell.kind == "proportion":
-        return _proportion(cell, rng)
+    if cell.kind in ("proportion", "proportion_folds", "balanced"):
+        return {"proportion": _proportion, "balanced": _balanced}.get(cell.kind, _over_folds)(cell, rng)
     scores = [made.labels * shift(cell.value[0]) + errors(rng, made, cell.rho)]
     if cell.kind == "difference":
         first = errors(rng, made, cell.rho)
@@ -197,12 +200,32 @@ def _proportion(cell: Cell, rng: np.random.Generator) -> dict[str, Bounds]:
     return {**methods, "bootstrap": bootstrap.bounds(drawn)[:2]}
 
 
+def _over_folds(cell: Cell, rng: np.random.Generator) -> dict[str, Bounds]:
+    """The mean of a proportion over five folds of patients."""
+    index = np.arange(cell.patients).repeat(cell.views)
+    made = Design(np.ones(len(index), int), index, index % FOLDS)
+    right = (errors(rng, made, cell.rho) < stats.norm.ppf(cell.value[0])).astype(float)
+    rows = [made.folds == fold for fold in range(FOLDS)]
+    found = wilson.ratios([(right[r], np.ones(r.sum()), index[r]) for r in rows], cell.patients)
+    return {"wilson": wilson.bounds(found)}
+
+
+def _balanced(cell: Cell, rng: np.random.Generator) -> dict[str, Bounds]:
+    """Balanced accuracy of as many positive as negative patients, both rates alike."""
+    index = np.arange(2 * cell.patients).repeat(cell.views)
+    positive = index < cell.patients
+    made = Design(positive.astype(int), index, np.zeros(len(index), int))
+    right = (errors(rng, made, cell.rho) < stats.norm.ppf(cell.value[0])).astype(float)
+    each = [wilson.ratios([(right * of, of.astype(float), index)], made.count) for of in (positive, ~positive)]
+    return {"wilson": wilson.bounds_of_mean(*each)}
+
+
 def simulate(cell: Cell, studies: int) -> list[dict[str, object]]:
     """A line of `coverage.csv` for each method. An interval that is not there does not cover."""
     made = design(cell)
     rng = np.random.default_rng([int(1000 * v) for v in (*cell.value, cell.patients, cell.views, cell.rho)])
     levels = LEVELS if cell.kind == "auc_coarse" else None
-    values = [v if cell.kind == "proportion" else truth(v, made, cell.rho, levels) for v in cell.value]
+    values = [v if cell.kind in COUNTED else truth(v, made, cell.rho, levels) for v in cell.value]
     true = values[0] - values[1] if cell.kind == "difference" else values[0]
     found: dict[str, list[Bounds]] = {}
     for _ in range(studies):
@@ -224,7 +247,7 @@ def summary(lines: Sequence[dict[str, str]]) -> list[tables.Table]:
     """Where each interval leaves 93 to 97 %: least and largest coverage over the rest, by patients and by value."""
     made = []
     for what, title in (("patients", "by patients of a class"), ("value", "by the true value")):
-        for kinds in (("auc", "auc_rare", "auc_coarse", "folds"), ("difference",), ("proportion",)):
+        for kinds in (("auc", "auc_rare", "auc_coarse", "folds"), ("difference",), COUNTED):
             mine = [line for line in lines if line["kind"] in kinds]
             heads = sorted({line[what] for line in mine}, key=lambda text: (len(text.split()), _first(text)))
             rows = []

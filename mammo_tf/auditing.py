@@ -5,7 +5,7 @@ labels that can be told from the files without looking at the image. Of a run: w
 how the reported part was dealt, touched and chosen on.
 
     found = of_dataset(cbis_ddsm, root)             # [Finding("patients in both official parts", 31, ...)]
-    found = of_run(pathlib.Path("runs/ao2020/..."))
+    found = of_runs(pathlib.Path("runs/ao2020/..."))
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from mammo_tf import artifacts, cases, certificates, labels, records
+from mammo_tf import artifacts, cases, certificates, labels, pairs, records
 from mammo_tf.datasets import about, likeness
 from mammo_tf.evaluation import folds, intervals
 
@@ -170,13 +170,22 @@ def of_dataset(
     return [*of_tables(module.entries(root)), *of_views(module.read(root).views, policy)]
 
 
-def of_run(folder: pathlib.Path) -> list[Finding]:
-    """Audits a run that has ended: its record, and its predictions where they are there.
+def of_runs(path: pathlib.Path) -> dict[str, list[Finding]]:
+    """Audits every run, or kept record, that a file or folder holds: name -> what was found.
 
     Raises:
-        cases.DataError: the folder holds no record.
+        cases.DataError: it holds no record.
     """
-    (record, *_) = records.load(folder)
+    found = records.load(path)
+    if not found:
+        raise cases.DataError(path, "no record of a run that has ended is there")
+    if len(found) == 1:
+        return {str(path): of_record(found[0])}
+    return {f"{path}: {record.paper} {record.label}": of_record(record) for record in found}
+
+
+def of_record(record: records.Record) -> list[Finding]:
+    """Audits a run that has ended: its record, and its predictions where they are there."""
     shared = record.audit.get(record.reported, {})
     part = f"the {record.reported} part"
     counted = {
@@ -191,9 +200,14 @@ def of_run(folder: pathlib.Path) -> list[Finding]:
         found.append(Finding("threshold chosen on the part that is reported", 1, (record.threshold_rule,)))
     if record.test_reads > 1:
         found.append(Finding(f"labels of {part} read more than once", record.test_reads, (), leak=False))
-    found += _of_certificate(record, part) if record.certificate else []
+    if record.certificate:
+        found += _of_certificate(record, part)
+    else:
+        found.append(Finding("record without a certificate, of an older version", 1, (record.hash,), leak=False))
     known = {one.kind for one in found}
-    return found + [f for f in _of_predictions(folder / "predictions.csv", part) if f.kind not in known]
+    if file := pairs.predictions_file(record):
+        found += [one for one in _of_predictions(record, file, part) if one.kind not in known]
+    return found
 
 
 def _of_certificate(record: records.Record, part: str) -> list[Finding]:
@@ -210,19 +224,25 @@ def _of_certificate(record: records.Record, part: str) -> list[Finding]:
     }
     if record.reported == "test" and "test" in told["given"]:
         counted[f"images of {part} that the method was given to fit on"] = told["parts"][record.reported]["examples"]
+    if record.reported in told["watched"]:
+        counted[f"images of {part} that were scored after every epoch"] = told["parts"][record.reported]["examples"]
     found += [Finding(kind, n, ()) for kind, n in counted.items() if n]
     if not certificates.matches(record):
         found.append(Finding("certificate that is not of this record", 1, (str(told.get("hash")),)))
     return found
 
 
-def _of_predictions(path: pathlib.Path, part: str) -> list[Finding]:
-    if not path.is_file():
-        return []
-    ids = artifacts.read_predictions(path).ids
-    copies = [id for id in ids if (found := certificates.MADE.search(id)) and found[0] != "@test"]
-    again = [id for id in ids if id.endswith("@test")]
-    return [
+def _of_predictions(record: records.Record, path: pathlib.Path, part: str) -> list[Finding]:
+    p = artifacts.read_predictions(path)
+    copies = [id for id in p.ids if (found := certificates.MADE.search(id)) and found[0] != "@test"]
+    again = [id for id in p.ids if id.endswith("@test")]
+    found = [
         *_finding(f"altered copies in {part}", copies),
         *_finding(f"images of {part} that were learned from", again),
     ]
+    if record.certificate:
+        ids = [np.array(p.ids, object)[p.folds == fold] for fold in np.unique(p.folds)]
+        told = record.certificate["parts"][record.reported]["digest"]
+        if certificates.digest(ids) != told:
+            found.append(Finding("predictions of other images than the certificate's", len(p.ids), (path.name,)))
+    return found

@@ -1,9 +1,10 @@
 """A run's certificate: what stood in which part, what the method was given, what was chosen where; with a hash.
 
 It is measured on the parts as they were learned from and scored, by `run`, and kept in the record. A method sees
-nothing but what it is given, so statistics, features and thresholds can come from nowhere else.
+nothing but what it is given, so statistics, features and thresholds can come from nowhere else. Which part chose the
+epoch and the threshold is what the record's rules say.
 
-    certificate = certificates.issue(record, parts, protocol)
+    certificate = certificates.issue(record, parts, given=("train", "val"))
     certificates.matches(dataclasses.replace(record, certificate=certificate))     # True, until somebody edits it
 """
 
@@ -18,7 +19,6 @@ from mammo_tf import cases, records
 from mammo_tf.audit import parts_of
 
 MADE = re.compile(r"(\+\d+|@test)$")  # ends the id of a copy, and of an image that is tested on and learned from
-_BOUND = ("paper", "run", "protocol", "hash", "fingerprint", "split", "reported", "seed", "selection")
 
 
 def _breasts(example: cases.Example) -> Iterable[str]:
@@ -37,20 +37,23 @@ KINDS: Mapping[str, Callable[[cases.Example], Iterable[str]]] = {
 }
 
 
-def issue(record: records.Record, parts: Sequence[cases.Splits], protocol: Any) -> dict[str, Any]:
+def issue(
+    record: records.Record, parts: Sequence[cases.Splits], given: Sequence[str], watched: Sequence[str] = ()
+) -> dict[str, Any]:
     """The certificate of a run that has ended.
 
     Args:
         record: of the run.
         parts: of each of its splits, as learned from and scored.
-        protocol: `rows.Rules`.
+        given: the parts that the method got to fit on.
+        watched: those that it got to score after every epoch.
 
     Returns:
         parts: part -> examples and digest of their ids, over all splits. shared: pair of parts -> how many patients,
         breasts, images and ROIs stand in both, in the split that has most. copies, learned: images of the reported
         part that are altered copies, and that were learned from. given: what the method got to fit on. chosen: which
-        part chose the epoch and the threshold (None for nothing). hash: of all this and of what the record says was
-        run.
+        part chose the epoch and the threshold (None for nothing). hash: of all this and of the record, but for what
+        repeating it may change (`Record.stable`).
     """
     reported = [example for split in parts for example in parts_of(split)[record.reported]]
     found = {
@@ -58,7 +61,8 @@ def issue(record: records.Record, parts: Sequence[cases.Splits], protocol: Any) 
         "shared": {f"{a} and {b}": shared(parts, a, b) for a, b in itertools.combinations(parts_of(parts[0]), 2)},
         "copies": sum(_made(example, "+") for example in reported),
         "learned": sum(_made(example, "@") for example in reported),
-        "given": ["train", *(["val"] if parts[0].val else []), *(["test"] if protocol.fits_test else [])],
+        "given": list(given),
+        "watched": list(watched),
         "chosen": _chosen(record, parts),
     }
     return {**found, "hash": _hash(record, found)}
@@ -82,9 +86,14 @@ def shared(parts: Sequence[cases.Splits], one: str, other: str) -> dict[str, int
     return counts
 
 
+def digest(ids: Sequence[Iterable[str]]) -> str:
+    """Of the ids of a part, split by split, whatever their order."""
+    return records.hash8([sorted(map(str, some)) for some in ids])
+
+
 def _part(parts: Sequence[cases.Splits], name: str) -> dict[str, Any]:
-    ids = [sorted(example.id for example in parts_of(split)[name]) for split in parts]
-    return {"examples": sum(map(len, ids)), "digest": records.hash8(ids)}
+    ids = [[example.id for example in parts_of(split)[name]] for split in parts]
+    return {"examples": sum(map(len, ids)), "digest": digest(ids)}
 
 
 def _made(example: cases.Example, mark: str) -> bool:
@@ -100,4 +109,5 @@ def _chosen(record: records.Record, parts: Sequence[cases.Splits]) -> dict[str, 
 
 
 def _hash(record: records.Record, told: Mapping[str, Any]) -> str:
-    return records.hash8(records.plain(told), {name: getattr(record, name) for name in _BOUND})
+    said = {name: value for name, value in record.stable().items() if name != "certificate"}
+    return records.hash8(records.plain(told), said)

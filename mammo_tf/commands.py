@@ -46,6 +46,8 @@ def _report(options: argparse.Namespace) -> None:
 
     folders = options.runs or [pathlib.Path("results")]
     found, nulls = records.load(*folders), null_records.load(*folders)
+    if not found and not nulls:
+        raise cases.MammoError(f"report: no record in {', '.join(map(str, folders))}")
     experiments = load_experiments(options.experiments)
     _make(options.out)
     try:
@@ -70,33 +72,40 @@ def _add_compare(commands: Any) -> argparse.ArgumentParser:
     parser = commands_data.command(
         commands, "compare", _compare, "paired, patient-clustered test of two runs on the same patients"
     )
-    parser.add_argument("run", nargs=2, type=pathlib.Path, help="folders of two runs")
+    parser.add_argument("run", nargs=2, type=pathlib.Path, help="two runs' folders, kept records or predictions")
     parser.add_argument("--json", action="store_true")
     return parser
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from mammo_tf import artifacts, records
-    from mammo_tf.evaluation import compare
+    from mammo_tf import artifacts, pairs, records, tables
 
-    one, other = (artifacts.read_predictions(folder / "predictions.csv") for folder in options.run)
-    found = compare.compare(*compare.aligned(one, other))
-    facts = {"first": str(options.run[0]), "second": str(options.run[1])}
-    facts |= {"auc": found.auc.as_dict(), "auc_p": found.auc_p, "accuracy": found.accuracy.as_dict()}
-    facts |= {"accuracy_p": found.accuracy_p}
-    print(json.dumps(records.plain(facts)) if options.json else _comparison_text(found, *options.run))
-
-
-def _comparison_text(found: Any, first: Any, second: Any) -> str:
-    """Differences first - second with intervals and p-values (`compare.Comparison`)."""
-    from mammo_tf import tables
-
+    one, other = (artifacts.read_predictions(_table(path)) for path in options.run)
+    found = pairs.of_predictions(one, other)
+    if options.json:
+        facts = {"first": str(options.run[0]), "second": str(options.run[1])}
+        for pair in found:
+            facts |= {pair.metric.lower(): pair.difference.as_dict(), f"{pair.metric.lower()}_p": pair.p}
+        print(json.dumps(records.plain(facts)))
+        return
     rows = [
-        ["AUC", tables.with_interval(found.auc), tables.number(found.auc_p, 4), found.auc.method],
-        ["accuracy", tables.with_interval(found.accuracy), tables.number(found.accuracy_p, 4), found.accuracy.method],
+        [pair.metric, tables.with_interval(pair.difference), tables.number(pair.p, 4), pair.difference.method]
+        for pair in found
     ]
-    title = f"{first}\nminus {second}\n{found.auc.n} examples of {found.auc.patients} patients"
-    return tables.text(tables.Table(title, ["metric", "difference", "p", "test"], rows))
+    first = found[0].difference
+    title = f"{options.run[0]}\nminus {options.run[1]}\n{first.n} examples of {first.patients} patients"
+    print(tables.text(tables.Table(title, ["metric", "difference", "p", "test"], rows)))
+
+
+def _table(path: pathlib.Path) -> pathlib.Path:
+    """The table of predictions that a run's folder, a kept record or a CSV stands for."""
+    from mammo_tf import sources
+
+    found = sources.find(path)
+    if len(found) != 1:
+        names = ", ".join(source.name for source in found[:3])
+        raise cases.MammoError(f"{path}: compare needs one run, found {len(found)} ({names}, ...)")
+    return found[0].predictions
 
 
 def _add_explain(commands: Any) -> argparse.ArgumentParser:
@@ -189,6 +198,8 @@ def _keep(options: argparse.Namespace) -> None:
 
     nulls = null_records.load(*options.runs)
     found = records.load(*(folder for folder in options.runs if not (null_records.is_null(folder) and nulls)))
+    if not found and not nulls:
+        raise cases.MammoError(f"keep: no run that has ended and no null test in {', '.join(map(str, options.runs))}")
     if twice := [r.label for r, other in itertools.pairwise(found) if r.label == other.label]:
         raise cases.MammoError(f"keep: several runs of {', '.join(sorted(set(twice)))}; name the folder of one")
     for record in found:

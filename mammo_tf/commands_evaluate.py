@@ -8,13 +8,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from mammo_tf import cases, commands_data
+from mammo_tf import cases, commands_data, sources
 
 _EVALUATE = """\
 Ranking (AUC, partial AUCs, rates read off the curve, average precision), the threshold's rates, predictive values at
@@ -26,23 +28,6 @@ RUN is a run's folder, a kept record (.json), a table of predictions (.csv), or 
     mammo-tf evaluate results/ao2020/NAME.json --out runs/evaluated --pool case --rule max"""
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """What a RUN of the command line stands for.
-
-    Attributes:
-        name: as it was called, with the record's label where a folder holds several.
-        predictions: the table.
-        record: of the run, where it is at hand.
-        folder: where pictures go without `--out`: a run's own folder, else None.
-    """
-
-    name: str
-    predictions: pathlib.Path
-    record: Any = None
-    folder: pathlib.Path | None = None
-
-
 def add(commands: Any) -> list[argparse.ArgumentParser]:
     """Adds the command to the subparsers; it sets `call`, which takes the parsed options."""
     what = "every measure of a run's predictions, with intervals and pictures"
@@ -52,7 +37,7 @@ def add(commands: Any) -> list[argparse.ArgumentParser]:
     option("--prevalence", type=_share, metavar="P", help="of predictive values and net benefit, such as 0.006")
     option("--specificity", type=_share, default=0.9, metavar="S", help="where the sensitivity is read off (0.9)")
     option("--sensitivity", type=_share, default=0.9, metavar="S", help="where the specificity is read off (0.9)")
-    option("--threshold", type=float, metavar="T", help="default: that chosen on validation, or 0.5")
+    option("--threshold", type=_number, metavar="T", help="default: that chosen on validation, or 0.5")
     option("--bins", type=commands_data.positive, default=10, metavar="N", help="of the calibration error (10)")
     option("--pool", choices=("breast", "case"), help="first make one score of the images of each")
     rules = ("mean", "max", "noisy_or", "mean_then_max")
@@ -66,12 +51,21 @@ def add(commands: Any) -> list[argparse.ArgumentParser]:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    sources = [source for path in options.run for source in find(path)]
-    if options.validation and len(sources) != 1:
-        raise cases.MammoError(f"--validation goes with one run; {len(sources)} are named")
+    wanted = [source for path in options.run for source in sources.find(path)]
+    if options.validation and len(wanted) != 1:
+        raise cases.MammoError(f"--validation goes with one run; {len(wanted)} are named")
     if options.rule and not options.pool:
         raise cases.MammoError(f"--rule {options.rule} says how to pool; name --pool breast or --pool case too")
-    found = [_one(source, options, several=len(sources) > 1) for source in sources]
+    found = []
+    for source in wanted:
+        try:
+            found.append(_one(source, options, several=len(wanted) > 1))
+        except cases.MammoError as error:
+            if len(wanted) == 1:
+                raise
+            print(f"left out: {error}", file=sys.stderr)
+    if not found:
+        raise cases.MammoError(f"evaluate: none of the {len(wanted)} runs can be measured")
     if options.json:
         from mammo_tf import records
 
@@ -80,43 +74,9 @@ def _evaluate(options: argparse.Namespace) -> None:
         print("\n\n".join(_text(one) for one in found))
 
 
-def find(path: pathlib.Path) -> list[Source]:
-    """The tables of predictions that a RUN of the command line names.
-
-    Raises:
-        cases.MammoError: there is none (those of real data are not kept beside their records).
-    """
-    from mammo_tf import pairs, records
-
-    if path.suffix == ".csv":
-        return [Source(str(path), path, _record_of(path))]
-    if (path / "predictions.csv").is_file():
-        return [Source(str(path), path / "predictions.csv", _record_of(path / "predictions.csv"), path)]
-    found = records.load(path)
-    tables = [(record, pairs.predictions_file(record)) for record in found]
-    known = [(record, table) for record, table in tables if table]
-    if not known:
-        why = "those of real data are not kept beside their records" if found else "no run is there"
-        raise cases.MammoError(f"{path}: no table of predictions; {why}")
-    return [_source(path, record, table, alone=len(found) == 1) for record, table in known]
-
-
-def _record_of(table: pathlib.Path) -> Any:
-    """The record beside a table of predictions: that of the run's folder, or the kept one of the same name."""
-    from mammo_tf import records
-
-    beside = table.with_name("record.json") if table.name == "predictions.csv" else table.with_suffix(".json")
-    return records.load(beside)[0] if beside.is_file() else None
-
-
-def _source(path: pathlib.Path, record: Any, table: pathlib.Path, alone: bool) -> Source:
-    folder = pathlib.Path(record.folder) if table.name == "predictions.csv" else None
-    return Source(str(path) if alone else f"{path}: {record.label}", table, record, folder)
-
-
 @dataclasses.dataclass(frozen=True)
 class _Evaluated:
-    source: Source
+    source: sources.Source
     unit: str
     parts: Sequence[Any]
     threshold: float
@@ -126,7 +86,7 @@ class _Evaluated:
     pictures: Sequence[pathlib.Path]
 
 
-def _one(source: Source, options: argparse.Namespace, several: bool) -> _Evaluated:
+def _one(source: sources.Source, options: argparse.Namespace, several: bool) -> _Evaluated:
     from mammo_tf.evaluation import summary
 
     parts = _parts(source.predictions, options)
@@ -159,7 +119,7 @@ def _parts(table: pathlib.Path, options: argparse.Namespace) -> list[Any]:
     return [folds.Fold(one.labels, one.scores, one.patients) for one in each]
 
 
-def _threshold(source: Source, options: argparse.Namespace) -> tuple[float, str]:
+def _threshold(source: sources.Source, options: argparse.Namespace) -> tuple[float, str]:
     if options.threshold is not None:
         return options.threshold, "given"
     record = source.record
@@ -182,7 +142,7 @@ def _recalibrated(parts: Sequence[Any], options: argparse.Namespace) -> dict[str
 
 
 def _draw(
-    folder: pathlib.Path, source: Source, parts: Sequence[Any], rows: Sequence[Any], asked: Any, options: Any
+    folder: pathlib.Path, source: sources.Source, parts: Sequence[Any], rows: Sequence[Any], asked: Any, options: Any
 ) -> list[pathlib.Path]:
     from mammo_tf import artifacts, figures, figures_calibration
     from mammo_tf.evaluation import calibration, summary
@@ -218,7 +178,7 @@ def _net_benefit(parts: Sequence[Any], asked: Any) -> Any:
     return decision_curve.curve(parts, np.linspace(0, min(0.99, 5 * at), 101)[1:], prevalence=at, **how)
 
 
-def _note(source: Source, options: argparse.Namespace) -> str:
+def _note(source: sources.Source, options: argparse.Namespace) -> str:
     record = source.record
     what = source.predictions.stem if record is None else f"{record.dataset_kind}, {record.dataset}, "
     what += "" if record is None else f"{record.run}, {record.protocol}, budget {record.budget}, {record.reported}"
@@ -288,7 +248,18 @@ def _cell(estimate: Any, digits: int = 3) -> str:
 
 def _share(text: str) -> float:
     """A number in (0, 1], for argparse."""
-    number = float(text)
+    number = _number(text)
     if not 0 < number <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not in (0, 1]")
+    return number
+
+
+def _number(text: str) -> float:
+    """A finite number, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text} is not a number")
     return number

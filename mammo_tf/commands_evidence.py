@@ -61,7 +61,9 @@ def _audit(options: argparse.Namespace) -> int:
             policy = labels.birads_4_up
         found = {f"{name} {folder}": auditing.of_dataset(commands_data.format_module(name), folder, policy)}
     else:
-        found = {path: auditing.of_run(pathlib.Path(path)) for path in options.what}
+        found = {}
+        for path in options.what:
+            found |= auditing.of_runs(pathlib.Path(path))
     if options.json:
         print(json.dumps({name: [dataclasses.asdict(one) for one in some] for name, some in found.items()}, indent=1))
     else:
@@ -158,6 +160,10 @@ def _differences(options: argparse.Namespace) -> None:
             names = f"{one.texts[0]} (row {one.one + 1}), {one.texts[1]} (row {one.other + 1})"
             p = [tables.p_text(value) for value in (one.best, one.independent)]
             rows.append([title, str(images), names, str(one.images), *p, report_printed.says(one)])
+    if not facts:
+        raise cases.MammoError(
+            "--differences: no table has two rows that print accuracy and a test set that fits them"
+        )
     if options.json:
         print(json.dumps(facts, indent=1))
         return

@@ -64,13 +64,13 @@ def gap(published: records.Record, honest: records.Record) -> Gap:
     union = np.array(sorted(names[0] | names[1]))
     both = len(names[0] & names[1])
     method = "paired" if both == len(union) else "partly paired" if both else "unpaired"
-    ratios = [wilson.ratios(_right(p, union), len(union)) for p in scored]
+    ratios = [wilson.ratios(pairs.right(p, union), len(union)) for p in scored]
     n = sum(len(p.labels) for p in scored)
     accuracy = intervals.Estimate(
         ratios[0].value - ratios[1].value,
         *wilson.bounds_of_difference(*ratios),
         n,
-        f"{method}, Wilson intervals (MOVER)",
+        f"{method}, Wilson intervals (MOVER)" + "".join(dict.fromkeys(map(intervals.mark_of_ratio, ratios))),
         len(union),
     )
     if any(p.classes > 2 for p in scored):
@@ -86,12 +86,6 @@ def _each(p: artifacts.Predictions) -> list[np.ndarray]:
 
 def _folds(p: artifacts.Predictions, union: np.ndarray) -> list[delong.Scored]:
     return [(p.labels[rows], p.scores[rows], np.searchsorted(union, p.patients[rows])) for rows in _each(p)]
-
-
-def _right(p: artifacts.Predictions, union: np.ndarray) -> list[wilson.Counted]:
-    answers = (p.scores >= 0.5).astype(int) if p.classes == 2 else p.probabilities.argmax(axis=1)
-    right = (answers == p.labels).astype(float)
-    return [(right[rows], np.ones(len(rows)), np.searchsorted(union, p.patients[rows])) for rows in _each(p)]
 
 
 def matched(group: Sequence[records.Record]) -> list[tuple[records.Record, records.Record]]:

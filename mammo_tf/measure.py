@@ -74,6 +74,8 @@ def measure(
         validation, tuned, threshold, threshold_rule, majority, training, test_reads, per_fold).
     """
     how = {"draws": shown.draws, "seed": seed}
+    if scored[0].reported.classes > 2 and len(scored) > 1:
+        raise cases.MammoError(f"measure: {len(scored)} splits of more than two classes; several are measured of two")
     if scored[0].reported.classes > 2:
         fields = _of_classes(scored[0], shown.class_names, how)
     elif len(scored) == 1:
@@ -129,7 +131,7 @@ def _of_classes(one: Scored, names: Sequence[str], how: Mapping[str, Any]) -> di
     p, v = one.reported, one.validation
     return {
         "metrics": multiclass.evaluate(p.labels, p.probabilities, p.patients, names, **how),
-        "validation": multiclass.evaluate(v.labels, v.probabilities, v.patients, names, **how),
+        "validation": multiclass.evaluate(v.labels, v.probabilities, v.patients, names, **how) if v else {},
         "tuned": {},
         "majority": multiclass.majority(one.train_labels, p.labels, p.patients, names, **how),
     }

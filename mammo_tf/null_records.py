@@ -122,6 +122,8 @@ def from_json(values: Any, source: Any = "null test") -> Null:
         raise cases.DataError(source, f"not a null test: no field {', '.join(missing)}")
     if unknown := sorted(set(values) - {f.name for f in fields}):
         raise cases.DataError(source, f"not a null test of this version: unknown field {', '.join(unknown)}")
+    if not isinstance(values["aucs"], list | tuple) or not isinstance(values["seeds"], list | tuple):
+        raise cases.DataError(source, "not a null test: aucs and seeds are lists")
     found = Null(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
     if found.kind not in _ENDING or not found.seeds or not all(isinstance(auc, int | float) for auc in found.aucs):
         raise cases.DataError(source, f"not a null test: kind {found.kind}, seeds {found.seeds}, AUCs {found.aucs}")
@@ -148,7 +150,7 @@ def load(*folders: Any) -> list[Null]:
     for path in (path for folder in map(pathlib.Path, folders) for path in _files(folder)):
         try:
             one = from_json(json.loads(path.read_text()), path)
-        except json.JSONDecodeError as error:
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise cases.DataError(path, f"not JSON: {error}") from None
         other, where = found.setdefault((one.paper, one.label), (one, path))
         if other.aucs != one.aucs:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mammo_tf import artifacts, cases, records
-from mammo_tf.evaluation import compare, folds, holm, intervals
+from mammo_tf.evaluation import compare, folds, holm, intervals, wilson
 from mammo_tf.tables import Table, number, p_text, with_interval
 
 
@@ -119,14 +119,40 @@ def paired(one: records.Record, other: records.Record) -> Pair | None:
     files = [predictions_file(record) for record in (one, other)]
     if None in files:
         return None
-    a, b = map(artifacts.read_predictions, files)
-    if a.classes > 2:
-        return _of_classes(a, b)
-    if one.folds == other.folds == 1:
+    several = one.folds > 1 or other.folds > 1
+    return of_predictions(*map(artifacts.read_predictions, files), several=several)[0]
+
+
+def of_predictions(a: artifacts.Predictions, b: artifacts.Predictions, *, several: bool | None = None) -> list[Pair]:
+    """AUC and accuracy of a minus b; of more than two classes the accuracy alone.
+
+    Of several folds (`several`, where tables cannot tell) they are means on the same patients, never pooled scores.
+
+    Raises:
+        cases.MammoError: they were made on different examples.
+    """
+    if max(a.classes, b.classes) > 2:
+        return [_of_classes(a, b)]
+    if not (max(len(set(p.folds)) for p in (a, b)) > 1 if several is None else several):
         found = compare.compare(*compare.aligned(a, b))
-        return Pair("AUC", found.auc, found.auc_p)
+        return [Pair("AUC", found.auc, found.auc_p), Pair("accuracy", found.accuracy, found.accuracy_p)]
     found, p = folds.auc_difference(_folds(a), _folds(b))
-    return Pair("AUC", found, p)
+    union = np.unique(a.patients)
+    ratios = [wilson.ratios(right(one, union), len(union)) for one in (a, b)]
+    bounds, value = wilson.bounds_of_difference(*ratios), ratios[0].value - ratios[1].value
+    method = "paired, Wilson intervals (MOVER)"
+    return [
+        Pair("AUC", found, p),
+        Pair("accuracy", intervals.Estimate(value, *bounds, found.n, method, len(union)), math.nan),
+    ]
+
+
+def right(p: artifacts.Predictions, union: np.ndarray) -> list[wilson.Counted]:
+    """Which answers are right, fold by fold, for `wilson.ratios`; `union` are the sorted patients."""
+    answers = (p.scores >= 0.5).astype(int) if p.classes == 2 else p.probabilities.argmax(axis=1)
+    hits = (answers == p.labels).astype(float)
+    each = [np.flatnonzero(p.folds == fold) for fold in np.unique(p.folds)]
+    return [(hits[rows], np.ones(len(rows)), np.searchsorted(union, p.patients[rows])) for rows in each]
 
 
 def difference(one: intervals.Estimate, other: intervals.Estimate) -> intervals.Estimate:
@@ -152,6 +178,8 @@ def predictions_file(record: records.Record) -> pathlib.Path | None:
 
 def _of_classes(a: artifacts.Predictions, b: artifacts.Predictions) -> Pair:
     """Accuracy of the likeliest class, as `compare.compare` does it for two."""
+    if a.classes != b.classes:
+        raise cases.MammoError(f"compare: the runs have {a.classes} and {b.classes} classes")
     rows = {id: row for row, id in enumerate(b.ids)}
     if set(rows) != set(a.ids):
         raise cases.MammoError("compare: the runs were scored on different patches; a paired test needs one set")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -75,16 +76,18 @@ class Predictions:
         ids, examples = (tuple(one for p in some for one in getattr(p, name)) for name in ("ids", "examples"))
         known = any(p.breasts is not None for p in some)
         breasts = [np.full(len(p.ids), "") if p.breasts is None else p.breasts for p in some]
-        return cls(
-            ids=ids, **arrays, folds=folds, examples=examples, breasts=np.concatenate(breasts) if known else None
-        )
+        of_classes = [p.probabilities for p in some]
+        several = None if any(p is None for p in of_classes) else np.concatenate(of_classes)
+        chosen = {"probabilities": several, "folds": folds, "examples": examples}
+        return cls(ids=ids, **arrays, **chosen, breasts=np.concatenate(breasts) if known else None)
 
     def of_fold(self, fold: int) -> Predictions:
         """Those of one split."""
         rows = np.flatnonzero(self.folds == fold)
         chosen = {name: getattr(self, name)[rows] for name in ("patients", "labels", "scores", "folds")}
         breasts = None if self.breasts is None else self.breasts[rows]
-        return Predictions(ids=tuple(self.ids[i] for i in rows), **chosen, breasts=breasts)
+        several = None if self.probabilities is None else self.probabilities[rows]
+        return Predictions(ids=tuple(self.ids[i] for i in rows), **chosen, breasts=breasts, probabilities=several)
 
 
 def breast(example: cases.Example) -> str:
@@ -119,12 +122,18 @@ def read_predictions(path: pathlib.Path) -> Predictions:
     try:
         with pathlib.Path(path).open(newline="") as file:
             rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise cases.DataError(path, f"cannot be read: {error.strerror}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise cases.DataError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not rows or set(COLUMNS) - set(rows[0]):
         raise cases.DataError(path, f"not a table of predictions with the columns {', '.join(COLUMNS)}")
+    if odd := [i for i, row in enumerate(rows, start=2) if None in row or None in row.values()]:
+        raise cases.DataError(path, f"line {odd[0]} has more or fewer cells than the first")
     column = {name: [row[name] for row in rows] for name in rows[0]}
     several = [name for name in column if name not in (*COLUMNS, BREAST)]
+    if odd := [name for name in several if not re.fullmatch(r"p\d+", name)]:
+        raise cases.DataError(
+            path, f"unknown column {', '.join(odd)}; known are {', '.join(COLUMNS)}, {BREAST}, p0 ..."
+        )
     try:
         return Predictions(
             tuple(column["id"]),

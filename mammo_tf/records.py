@@ -160,6 +160,8 @@ def from_json(values: Mapping[str, Any], source: Any = "record") -> Record:
         cases.DataError: a field is missing or unknown.
     """
     names = {f.name for f in dataclasses.fields(Record)}
+    if not isinstance(values, Mapping):
+        raise cases.DataError(source, f"not a record: expected an object, found {type(values).__name__}")
     if missing := sorted(names - set(_LATER) - set(values)):
         raise cases.DataError(source, f"not a record: no field {', '.join(missing)}")
     if unknown := sorted(set(values) - names):
@@ -205,8 +207,10 @@ def load(*folders: Any) -> list[Record]:
         for path in _files(folder):
             try:
                 record = from_json(json.loads(path.read_text()), path)
-            except json.JSONDecodeError as error:
+            except (UnicodeDecodeError, json.JSONDecodeError) as error:
                 raise cases.DataError(path, f"not JSON: {error}") from None
+            except (AttributeError, TypeError) as error:
+                raise cases.DataError(path, f"not a record: {error}") from None
             found[path.resolve()] = dataclasses.replace(record, folder=str(path.parent))
     return sorted(found.values(), key=lambda r: (r.paper, r.dataset_kind, r.budget, r.label, r.hash))
 

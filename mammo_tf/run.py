@@ -116,7 +116,10 @@ def execute(run: Run, settings: Settings) -> records.Record:
 
 @dataclasses.dataclass(frozen=True)
 class _Fit:
-    """One fitted split: the method's result, what was learned from, what was predicted, claims, files left out."""
+    """One fitted split: the method's result, what was learned from, what was predicted, claims, files left out.
+
+    `given` and `watched` name the parts that the method got to fit on and to look at.
+    """
 
     fitted: Any
     parts: cases.Splits
@@ -124,6 +127,8 @@ class _Fit:
     claims: Mapping[str, Any]
     problems: tuple[cases.Problem, ...]
     done: Done
+    given: tuple[str, ...]
+    watched: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +173,10 @@ def _fit(job: _Job, parts: cases.Splits, inputs: Mapping[str, pathlib.Path]) -> 
     hooks = (_saliency,) if run.after is None else run.after
     claims = {name: claim for hook in hooks for name, claim in hook(done).items()}
     scored = dataclasses.replace(scored, test_reads=ledger.count(run.protocol.reported))
-    return _Fit(fitted, sampled, scored, claims, (*problems, *getattr(fitted, "problems", ())), done)
+    got = (("train", sampled.train), ("val", sampled.val), ("test", context.leaked))
+    given, watched = tuple(name for name, some in got if some), ("test",) if context.watch else ()
+    left_out = (*problems, *getattr(fitted, "problems", ()))
+    return _Fit(fitted, sampled, scored, claims, left_out, done, given, watched)
 
 
 def _saliency(done: Done) -> dict[str, Any]:
@@ -194,7 +202,7 @@ def _record(job: _Job, splits: Sequence[cases.Splits], fits: Sequence[_Fit], tol
         **machine.circumstances(told.started, getattr(fits[0].fitted, "device", None)),
         folder=str(job.folder),
     )
-    certificate = certificates.issue(record, [fit.parts for fit in fits], run.protocol)
+    certificate = certificates.issue(record, [fit.parts for fit in fits], fits[0].given, fits[0].watched)
     record = dataclasses.replace(record, certificate=certificate)
     records.save(dataclasses.replace(record, folder=""), job.folder / "record.json")
     LOG.info("%s: %s", run.name, artifacts.summary(record))

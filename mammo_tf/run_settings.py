@@ -71,6 +71,11 @@ def read(folder: Any) -> dict[str, Any]:
     names = {"paper", "run", "protocol", "budget", "numbers", "dataset", "root", "roots", "weights", *_AS_THEY_ARE}
     if not isinstance(facts, Mapping) or set(facts) != names:
         raise cases.DataError(path, f"expected an object with {', '.join(sorted(names))}")
+    texts = ("paper", "run", "protocol", "budget", "dataset")
+    if not all(isinstance(facts[name], str) for name in texts):
+        raise cases.DataError(path, f"expected text as {', '.join(texts)}")
+    if not isinstance(facts["numbers"], Mapping) or not isinstance(facts["roots"], Mapping):
+        raise cases.DataError(path, "expected objects as numbers and roots")
     return dict(facts)
 
 

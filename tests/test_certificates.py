@@ -14,6 +14,11 @@ def kinds(found):
     return {one.kind: (one.count, one.leak) for one in found}
 
 
+def of_run(folder):
+    (found,) = auditing.of_runs(folder).values()
+    return found
+
+
 def done(tmp_path, **changes):
     return run.execute(toy_runs.a_run(**changes), toy_runs.settings(tmp_path))
 
@@ -69,7 +74,7 @@ SHARED = [
 @pytest.mark.parametrize("move, expected", SHARED, ids=[move.__name__ for move, _ in SHARED])
 def test_a_planted_leak_is_found_by_its_name(tmp_path, move, expected):
     record = done(tmp_path, split=functools.partial(planted, move=move))
-    found = kinds(auditing.of_run(pathlib.Path(record.folder)))
+    found = kinds(of_run(pathlib.Path(record.folder)))
     assert expected.items() <= found.items()
     others = set(found) - set(expected) - {"leaks that the protocol names"}
     assert not {kind for kind in others if "in train and val" in kind}
@@ -78,7 +83,7 @@ def test_a_planted_leak_is_found_by_its_name(tmp_path, move, expected):
 
 def test_a_method_that_was_given_the_test_part(tmp_path):
     record = done(tmp_path, protocol=run.Rules("as_published", "test", ("fitted before the split",), fits_test=True))
-    found = kinds(auditing.of_run(pathlib.Path(record.folder)))
+    found = kinds(of_run(pathlib.Path(record.folder)))
     size = record.sizes["test"]["examples"]
     assert found["images of the test part that the method was given to fit on"] == (size, True)
     assert record.certificate["given"] == ["train", "val", "test"]
@@ -103,7 +108,17 @@ def test_an_edited_record_is_told(tmp_path):
     record = done(tmp_path)
     file = pathlib.Path(record.folder) / "record.json"
     values = json.loads(file.read_text())
-    for path, value in ((("certificate", "given"), ["train"]), (("fingerprint",), "0"), (("reported",), "val")):
+    changes = {
+        ("certificate", "given"): ["train"],
+        ("fingerprint",): "0",
+        ("reported",): "val",
+        ("metrics", "auc", "value"): 0.999,
+        ("leaks",): ["none"],
+        ("test_reads",): 0,
+        ("sizes", "test", "patients"): 1,
+        ("label_policy",): "another",
+    }
+    for path, value in changes.items():
         edited = json.loads(file.read_text())
         inner = edited
         for key in path[:-1]:
@@ -112,8 +127,51 @@ def test_an_edited_record_is_told(tmp_path):
         assert not certificates.matches(records.from_json(edited))
     values["certificate"]["copies"] = 1
     file.write_text(json.dumps(values))
-    found = kinds(auditing.of_run(pathlib.Path(record.folder)))
+    found = kinds(of_run(pathlib.Path(record.folder)))
     assert found["certificate that is not of this record"] == (1, True)
+
+
+def test_what_a_run_may_change_when_repeated_is_not_bound(tmp_path):
+    record = done(tmp_path)
+    assert certificates.matches(dataclasses.replace(record, seconds=1.0, commit="x", created="y", hardware="z"))
+
+
+def test_predictions_that_were_cut_are_told(tmp_path):
+    record = done(tmp_path)
+    file = pathlib.Path(record.folder) / "predictions.csv"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([lines[0], *lines[:0:-1]]) + "\n")  # another order is none of its business
+    assert of_run(pathlib.Path(record.folder)) == []
+    file.write_text("\n".join(lines[:-1]) + "\n")
+    found = kinds(of_run(pathlib.Path(record.folder)))
+    assert found == {"predictions of other images than the certificate's": (len(lines) - 2, True)}
+
+
+def test_a_test_part_that_was_scored_after_every_epoch(tmp_path):
+    record = done(tmp_path, protocol=run.Rules("as_published", "test", ("shown",), watched=True))
+    found = kinds(of_run(pathlib.Path(record.folder)))
+    assert found["images of the test part that were scored after every epoch"] == (
+        record.sizes["test"]["examples"],
+        True,
+    )
+    assert (record.certificate["given"], record.certificate["watched"]) == (["train", "val"], ["test"])
+
+
+def test_every_run_of_a_folder_is_audited_and_a_folder_without_any_is_refused(tmp_path):
+    done(tmp_path)
+    deal = functools.partial(splits.random_examples, leak="shared")
+    done(tmp_path, split=deal, protocol=run.Rules("as_published", "val"))
+    found = auditing.of_runs(tmp_path)
+    assert len(found) == 2 and sorted(map(bool, found.values())) == [False, True]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(cases.DataError, match="no record of a run that has ended"):
+        auditing.of_runs(tmp_path / "empty")
+
+
+def test_a_record_without_one_is_told(tmp_path):
+    record = done(tmp_path)
+    bare = dataclasses.replace(record, certificate={})
+    assert kinds(auditing.of_record(bare)) == {"record without a certificate, of an older version": (1, False)}
 
 
 def test_of_several_splits_the_worst_counts():

@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from mammo_tf import cli, commands, commands_data
+from mammo_tf import cli, commands, commands_data, predictions
 from mammo_tf.datasets import cbis_ddsm, dicom_intensity
+from mammo_tf.evaluation import metrics
 from tests import samples
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -219,3 +221,61 @@ def test_every_command_about_data_has_help_with_its_options(command, capsys):
 
 def test_the_commands_know_the_policies_of_intensity():
     assert commands_data.INTENSITIES == dicom_intensity.POLICIES
+
+
+def test_compare_takes_folds_classes_and_kept_records(tmp_path, capsys):
+    """Folds give the difference of mean AUCs, more classes that of accuracies; a CSV or a folder will do."""
+    rng = np.random.default_rng(0)
+    for name, better in (("one", 0.3), ("two", 0.0)):
+        lines = ["id,patient,fold,label,score"]
+        for i in range(80):
+            score = min(max(0.5 + better * (i % 2 - 0.5) + 0.2 * rng.normal(), 0), 1)
+            lines.append(f"e{i},p{i // 2:02d},{i // 40},{i % 2},{score:.6f}")
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    arguments = ["compare", str(tmp_path / "one.csv"), str(tmp_path / "two.csv")]
+    assert cli.main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    scored = [predictions.read_predictions(tmp_path / f"{name}.csv") for name in ("one", "two")]
+    means = [np.mean([metrics.auc(p.of_fold(k).labels, p.of_fold(k).scores) for k in (0, 1)]) for p in scored]
+    assert found["auc"]["value"] == pytest.approx(means[0] - means[1]) and found["accuracy_p"] is None
+    assert cli.main(arguments) == 0 and "80 examples of 40 patients" in capsys.readouterr().out
+    for name in ("three", "four"):
+        lines = ["id,patient,fold,label,score,p0,p1,p2"]
+        lines += [f"e{i},p{i // 2},0,{i % 3},0.5,0.5,0.3,0.2" for i in range(30)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    assert cli.main(["compare", str(tmp_path / "three.csv"), str(tmp_path / "four.csv")]) == 0
+    assert "accuracy" in capsys.readouterr().out
+    assert cli.main(["compare", str(tmp_path / "one.csv"), str(tmp_path / "three.csv")]) == 2
+    assert "2 and 3 classes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("id,patient,fold,label,score\ne,p,0,1,0.5,7\n", "line 2 has more or fewer cells"),
+        ("id,fold,label,score,patient\ne,0,1,0.5\n", "line 2 has more or fewer cells"),
+        ("id,patient,fold,label,score,age\ne,p,0,1,0.5,61\n", "unknown column age"),
+        ("id,patient,fold,label,score\n", "not a table of predictions"),
+        ("id;patient\n", "not a table of predictions"),
+    ],
+)
+def test_tables_of_predictions_with_faults_are_refused(tmp_path, capsys, text, message):
+    (tmp_path / "bad.csv").write_text(text)
+    for command in (["evaluate"], ["compare", str(tmp_path / "bad.csv")]):
+        assert cli.main([*command, str(tmp_path / "bad.csv")]) == 2
+        assert message in capsys.readouterr().err
+    (tmp_path / "bad.csv").write_bytes(b"id,patient\xff\n")
+    assert cli.main(["evaluate", str(tmp_path / "bad.csv")]) == 2 and "cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"[1, 2]", b"7", b"\xff{}", b'{"paper": "x"}'])
+def test_files_that_are_no_records_are_refused(tmp_path, capsys, content):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "record.json").write_bytes(content)
+    for command in ("audit", "keep", "report --runs"):
+        assert cli.main([*command.split(), str(tmp_path / "r")]) == 2
+        assert "record.json: not" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    for command in ("audit", "keep", "report --runs", "evaluate"):
+        assert cli.main([*command.split(), str(tmp_path / "empty")]) == 2
+        assert str(tmp_path / "empty") in capsys.readouterr().err

@@ -125,12 +125,15 @@ ALLOWED = {
         "explaining",
         "export",
         "figures",
+        "pairs",
+        "sources",
     },
     "commands_data": BASE | PARTS | {"checking", "checking_text", "doctor", "figures", "preparing", "records"},
+    "sources": {"cases", "pairs", "records"},
     "commands_evaluate": BASE
     | PARTS
-    | {"artifacts", "commands_data", "figures", "figures_calibration", "pairs", "records", "tables"},
-    "auditing": BASE | PARTS | {"artifacts", "certificates", "records"},
+    | {"artifacts", "commands_data", "figures", "figures_calibration", "records", "sources", "tables"},
+    "auditing": BASE | PARTS | {"artifacts", "certificates", "pairs", "records"},
     "commands_evidence": BASE
     | PARTS
     | {"auditing", "commands", "commands_data", "planning", "report_printed", "tables"},

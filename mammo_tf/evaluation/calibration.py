@@ -200,9 +200,10 @@ def intercept(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np
         off, curve = ones - (weights * p).sum(axis=1), (weights * p * (1 - p)).sum(axis=1)
         step = np.clip(off / np.maximum(curve, 1e-300), -1, 1)
         found = found + step
-        if (np.abs(step[defined]) < 1e-10).all():
+        done = (np.abs(step) < 1e-10) | (np.abs(off) <= 1e-12 * total)  # rounding keeps saturated scores in motion
+        if done[defined].all():
             break
-    return np.where(defined & (np.abs(step) < 1e-10), found, np.nan)
+    return np.where(defined & done, found, np.nan)
 
 
 def logistic(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, steps: int = 50) -> np.ndarray:

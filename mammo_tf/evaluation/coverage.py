@@ -5,7 +5,7 @@ for the AUC and for a proportion by its true value, patients (of the rarer class
 patient and correlation rho of two views. rho of a real study is not known, so a cell's mark is about the least and
 the largest coverage over all rho.
 
-    mark("auc", 0.97, patients=12, views=4.0)        # "" or "; simulated coverage 91.0 to 96.2 %"
+    mark("auc", 0.97, patients=12, views=4.0, bounds=(0.85, 0.99))    # "" or "; simulated coverage 91.0 to 96.2 %"
 """
 
 from __future__ import annotations
@@ -20,37 +20,52 @@ FILE = pathlib.Path(__file__).with_name("coverage.csv")
 LEAST, MOST = 0.93, 0.97
 HIGHEST = 0.999  # values above are taken for it
 COLUMNS = ("kind", "method", "value", "patients", "views", "rho", "studies", "coverage", "width")
-DEFAULT = {"auc": "score", "folds": "score", "difference": "score", "proportion": "wilson"}
+DEFAULT = {"auc": "score", "folds": "score", "difference": "score"}
+DEFAULT |= dict.fromkeys(("proportion", "proportion_folds", "balanced"), "wilson")
 Value = tuple[float, ...]
 
 
-def mark(kind: str, value: float | Value, patients: int, views: float) -> str:
-    """What an estimate's method says of its coverage; empty where the nearest simulated cell is within 93 to 97 %.
+def mark(kind: str, value: float | Value, patients: int, views: float, bounds: Value | None = None) -> str:
+    """What an estimate's method says of its coverage; empty where it is 93 to 97 % wherever the truth may lie.
+
+    The truth is not known, and studies that missed it measured another value; so all cells count whose value lies
+    within the bounds, beside the nearest to what was measured.
 
     Args:
-        kind: "auc", "folds" (a mean of AUCs), "difference" (of two AUCs), "proportion".
+        kind: "auc", "folds" (a mean of AUCs), "difference" (of two AUCs), "proportion", "proportion_folds" (a mean of
+            proportions), "balanced" (balanced accuracy).
         value: measured, in [0, 1], taken as 1 - value below 1/2; of a difference both AUCs.
         patients: of the rarer class, or of those counted.
         views: examples that a patient counts for, 1 at least.
+        bounds: of the interval; none for a difference.
     """
-    least, most = nearest(kind, value, patients, views)
+    least, most = nearest(kind, value, patients, views, bounds)
     if least >= LEAST and most <= MOST:
         return ""
     ends = [f"{100 * end:.1f}" for end in dict.fromkeys((least, most))]
     return f"; simulated coverage {' to '.join(ends)} %"
 
 
-def nearest(kind: str, value: float | Value, patients: int, views: float) -> tuple[float, float]:
-    """Least and largest coverage over rho of the simulated cell nearest to this one."""
+def nearest(
+    kind: str, value: float | Value, patients: int, views: float, bounds: Value | None = None
+) -> tuple[float, float]:
+    """Least and largest coverage over rho of the simulated cells nearest to this one."""
     cells = _cells()[kind]
-    wanted = sorted((max(v, 1 - v) for v in (value if isinstance(value, tuple) else (value,))), reverse=True)
+    wanted = sorted(map(_folded, value if isinstance(value, tuple) else (value,)), reverse=True)
     # more than simulated is nearest to the most simulated; distances in the logit of the values, and in ratios
-    key = (
-        min(sorted({v for v, _, _ in cells}), key=lambda some: _apart(some, wanted)),
-        _closest({p for _, p, _ in cells}, patients),
-        _closest({w for _, _, w in cells}, max(views, 1.0)),
-    )
-    return cells[key]
+    of = _closest({p for _, p, _ in cells}, patients), _closest({w for _, _, w in cells}, max(views, 1.0))
+    values = sorted({v for v, _, _ in cells})
+    chosen = {min(values, key=lambda some: _apart(some, wanted))}
+    if bounds:
+        ends = sorted(map(_folded, bounds))
+        low = 0.5 if bounds[0] <= 0.5 <= bounds[1] else ends[0]
+        chosen |= {some for some in values if low <= some[0] <= ends[1]}
+    found = [cells[(some, *of)] for some in chosen]
+    return min(least for least, _ in found), max(most for _, most in found)
+
+
+def _folded(value: float) -> float:
+    return max(value, 1 - value)
 
 
 def _apart(some: Sequence[float], wanted: Sequence[float]) -> float:

@@ -66,8 +66,9 @@ def evaluate(
     answers = [(f.labels, f.scores >= t, i) for f, t, i in zip(checked, chosen, index, strict=True)]
     found = intervals.of_counts(answers, len(union))
     losses = _mean_losses(checked, index, bootstrap.resample(len(union), draws, seed))
-    low, high, _ = bootstrap.bounds(losses)
+    low, high, undefined = bootstrap.bounds(losses)
     method = f"clustered bootstrap, {draws} draws"
+    method += f"; undefined in {100 * undefined:.2g} % of the draws" if undefined else ""
     found["log_loss"] = intervals.Estimate(float(points["log_loss"].mean()), low, high, n, method, len(union))
     found["auc"] = intervals.of_influence(_influence(checked, union), n, len(union))
     return {name: _told(estimate, points[name]) for name, estimate in found.items()}

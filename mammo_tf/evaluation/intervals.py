@@ -23,7 +23,7 @@ from mammo_tf.evaluation import auc_bounds, bootstrap, coverage, delong, metrics
 
 ALGORITHM_VERSION = 2
 
-FEW = 10  # patients of a class; below it no coverage was simulated
+FEW, FEW_FOLDS = 10, 15  # patients of a class, of one part and of folds; below it no coverage was simulated
 AUC_METHOD = "score interval, clustered DeLong"
 COUNT_METHOD = "Wilson, clustered"
 DIFFERENCE_METHOD = "paired, score intervals (MOVER), clustered DeLong"
@@ -114,9 +114,10 @@ def of_counts(
         value, low, high = bounds[name]
         if math.isnan(value):
             told = "undefined for these answers"
+        elif name == "balanced_accuracy":
+            told = method + _mark_of_balanced(*both, (value, low, high))
         else:
-            of = [found[one] for one in (("recall", "specificity") if name == "balanced_accuracy" else (name,))]
-            told = method + "".join(dict.fromkeys(map(mark_of_ratio, of)))
+            told = method + mark_of_ratio(found[name])
         estimates[name] = Estimate(float(value), low, high, n, told, patients)
     return estimates
 
@@ -135,9 +136,22 @@ def proportion(values: ArrayLike, groups: Sequence[str] | np.ndarray) -> Estimat
 
 def mark_of_ratio(found: wilson.Ratio) -> str:
     """What the method of a proportion says of its patients, where they are few, or of its coverage."""
-    if found.patients < FEW:
+    if found.patients < _least(found.folds):
         return f"; few patients ({found.patients})"
-    return coverage.mark("proportion", found.value, found.patients, found.most)
+    kind = "proportion" if found.folds == 1 else "proportion_folds"
+    return coverage.mark(kind, found.value, found.patients, found.most, wilson.bounds(found))
+
+
+def _mark_of_balanced(one: wilson.Ratio, other: wilson.Ratio, told: tuple[float, float, float]) -> str:
+    patients = min(one.patients, other.patients)
+    if patients < _least(one.folds):
+        return f"; few patients ({patients})"
+    return coverage.mark("balanced", told[0], patients, max(one.most, other.most), told[1:])
+
+
+def _least(folds: int) -> int:
+    """Patients from where on coverage was simulated."""
+    return FEW if folds == 1 else FEW_FOLDS
 
 
 _PARTS = {  # metric -> numerator and denominator of an example, from its label and answer
@@ -171,9 +185,9 @@ def of_influence(found: delong.Influence, n: int, patients: int, method: str = A
     if found.constant:
         return Estimate(0.5, 0.5, 0.5, n, CONSTANT, patients)
     low, high = auc_bounds.single(found)
-    marks = few(found.patients)
+    marks = few(found.patients, _least(len(found.sizes)))
     kind = "folds" if len(found.sizes) > 1 else "auc"
-    marks += "" if marks else coverage.mark(kind, found.value, found.fewer, found.most)
+    marks += "" if marks else coverage.mark(kind, found.value, found.fewer, found.most, (low, high))
     return Estimate(found.value, low, high, n, method + marks, patients)
 
 

@@ -42,6 +42,7 @@ class Ratio:
         examples: the number that has this variance; where nothing varies, those counted.
         most: the largest design effect that patients and folds could have.
         patients: that have an example which counts.
+        folds: that the value is the mean over.
     """
 
     value: float
@@ -50,6 +51,7 @@ class Ratio:
     examples: float
     most: float
     patients: int = 0
+    folds: int = 1
 
     @property
     def effective(self) -> float:
@@ -84,7 +86,7 @@ def ratios(folds: Sequence[Counted], patients: int) -> Ratio:
     value = float(np.mean(values))
     most = max(float((stands**2).sum() / stands.sum()), 1.0)
     examples = value * (1 - value) / plain if plain > 1e-15 else 1 / inverse
-    return Ratio(value, errors, plain, examples, most, int((stands > 0).sum()))
+    return Ratio(value, errors, plain, examples, most, int((stands > 0).sum()), len(folds))
 
 
 def bounds(found: Ratio, z: float = Z95) -> tuple[float, float]:

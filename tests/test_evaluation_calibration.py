@@ -153,3 +153,10 @@ def test_scores_that_are_no_probabilities():
     for statistic in (calibration.brier, functools.partial(calibration.ece, bins=4), calibration.slope):
         with pytest.raises(cases.MammoError, match="1 of 2 scores are not in"):
             clustered.estimate(part, statistic)
+
+
+def test_the_intercept_of_saturated_scores_is_found():
+    """All scores 0 or 1 and right: logits of -+ L, so 70 expit(a - L) = 30 expit(L - a) has a = ln(30 / 70) / 2."""
+    labels = np.repeat([1, 0], [30, 70])
+    found = calibration.intercept(labels, labels.astype(float), np.ones((2, 100)))
+    assert found == pytest.approx(np.log(30 / 70) / 2, abs=1e-6)

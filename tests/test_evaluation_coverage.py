@@ -40,6 +40,13 @@ def test_marks_are_those_of_the_nearest_cell(by_hand):
     assert coverage.mark("proportion", 0.2, 500, 9.0) == ""
 
 
+def test_every_cell_that_the_interval_holds_counts(by_hand):
+    assert coverage.mark("auc", 0.62, 9, 1.0, (0.4, 0.98)) == "; simulated coverage 90.0 to 95.0 %"
+    assert coverage.mark("auc", 0.62, 9, 1.0, (0.4, 0.96)) == ""
+    assert coverage.mark("auc", 0.8, 9, 1.0, (0.7, 0.9)) == ""  # none inside: the nearest alone
+    assert coverage.mark("auc", 0.1, 9, 1.0, (0.02, 0.3)) == "; simulated coverage 90.0 %"  # 0.03 is 0.97 reversed
+
+
 def test_a_difference_goes_by_both_values_in_any_order(by_hand):
     assert coverage.mark("difference", (0.62, 0.75), 10, 1.0) == ""
     assert coverage.mark("difference", (0.9, 0.97), 10, 1.0) == "; simulated coverage 98.0 %"

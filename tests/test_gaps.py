@@ -119,3 +119,8 @@ def test_the_table_has_a_row_a_run_and_corrects_its_p_values(tmp_path):
     assert shown == ["<0.001" if p < 0.001 else f"{p:.3f}" for p in expected]
     assert table.rows[0][column["patients in both"]] == "paired, 60 of 60"
     assert gaps.table(records[-1:]) is None and gaps.made_of(records[-1:]) is None
+
+
+def test_gaps_of_few_patients_are_marked(tmp_path):
+    found = gaps.gap(*two(tmp_path, predicted(0, range(8)), predicted(1, range(8))))
+    assert "few positives (4 patients)" in found.auc.method and "few patients (8)" in found.accuracy.method

@@ -129,3 +129,12 @@ def test_facts_of_a_split_without_epochs_are_not_averaged():
     parts = [{"best_epoch": 2, "epochs": 3}, {}]
     assert measure._mean_facts(parts) == parts[0]
     assert measure._mean_facts([{}, {}]) == {}
+
+
+def test_several_splits_of_more_classes_are_refused_and_a_missing_validation_part_is_none(tmp_path):
+    both = [scored(tmp_path, fold=k, classes=3)[0] for k in range(2)]
+    with pytest.raises(cases.MammoError, match="2 splits of more than two classes"):
+        measure.measure(RULES, both, dataclasses.replace(SHOWN, class_names=("a", "b", "c")), seed=0)
+    lone = dataclasses.replace(both[0], validation=None)
+    _, fields = measure.measure(RULES, [lone], dataclasses.replace(SHOWN, class_names=("a", "b", "c")), seed=0)
+    assert fields["validation"] == {} and fields["metrics"]["accuracy"].n == 6

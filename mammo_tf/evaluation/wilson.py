@@ -9,7 +9,7 @@ e = (x - R y) / sum y, summed over the examples of a patient where the variance 
 (Wilson 1927, doi:10.1080/01621459.1927.10502953; the design effect of ratios as in Rao and Scott 1992,
 doi:10.2307/2532311). Where nothing varies (R of 0 or 1) D is the largest. A mean over folds is treated likewise,
 errors of a patient summed over the folds. `benchmarks/interval_coverage.py` compares
-it with the percentile bootstrap, which at 10 patients and R = 0.9 covers in 65 to 88 % of the studies.
+it with the percentile bootstrap, which at 10 patients and R = 0.9 covers in 63 to 88 % of the studies.
 
     found = wilson.ratios([(right, np.ones(len(right)), index)], patients)
     low, high = wilson.bounds(found)

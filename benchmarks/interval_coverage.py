@@ -6,7 +6,7 @@ many negative as positive patients (`auc`), four times as many (`auc_rare`), or 
 `folds`: the mean AUC over five folds of patients. `difference`: of two nets whose errors correlate by 1/2.
 `proportion`: such as recall; `proportion_folds`: its mean over five folds; `balanced`: balanced accuracy.
 
-    python benchmarks/interval_coverage.py             # writes mammo_tf/evaluation/coverage.csv, 50 minutes of one core
+    python benchmarks/interval_coverage.py             # writes mammo_tf/evaluation/coverage.csv, 50 minutes
     python benchmarks/interval_coverage.py --table     # the tables of docs/evidence.md from that file
 """
 

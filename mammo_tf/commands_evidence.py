@@ -17,7 +17,7 @@ from mammo_tf import cases, commands_data, labels
 
 _FORENSICS = """\
 Rows of a table share their test set, so a set that some row rules out is none. A CSV has a column for each metric
-(accuracy, precision, recall or sensitivity, specificity, f1, balanced_accuracy) and a line for each row, digits as
+(accuracy, precision, recall or sensitivity, specificity, f1, balanced_accuracy, auc), a line for each row, digits as
 printed, empty where there are none. Without a file the printed tables of the paper files are asked.
 
     mammo-tf forensics table.csv --most 500

@@ -1,7 +1,7 @@
 """as_published minus honest: what a protocol is worth, with an interval that knows which patients both scored.
 
 Both runs' patients are put together; who stands in both reported parts makes the two numbers go together, who stands
-in one does not (`delong.influence`, `wilson.ratios` over the union). So where both protocols score the same patients
+in one does not (`folds.influence`, `wilson.ratios` over the union). So where both protocols score the same patients
 the gap is paired, where they score others it is not, and the table says which.
 
     table = gaps.table(group)
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from mammo_tf import artifacts, pairs, records
-from mammo_tf.evaluation import auc_bounds, delong, holm, intervals, wilson
-from mammo_tf.tables import Table, number, p_text, with_interval
+from mammo_tf.evaluation import auc_bounds, folds, holm, intervals, wilson
+from mammo_tf.tables import NOT_TRUSTED, Table, number, p_text, with_interval
 
 NOTES = (
     "Gap = as_published - honest. Patients whom both protocols score, of all that either does, pair the two numbers "
@@ -75,17 +75,9 @@ def gap(published: records.Record, honest: records.Record) -> Gap:
     )
     if any(p.classes > 2 for p in scored):
         return Gap(independent["auc"], accuracy, math.nan, both, len(union))
-    found = [delong.influence(_folds(p, union), len(union)) for p in scored]
+    found = [folds.influence(pairs.folds_of(p), union) for p in scored]
     auc = intervals.of_difference(*found, n, len(union), f"{method}, score intervals (MOVER), clustered DeLong")
     return Gap(auc, accuracy, auc_bounds.p_of_difference(*found), both, len(union))
-
-
-def _each(p: artifacts.Predictions) -> list[np.ndarray]:
-    return [np.flatnonzero(p.folds == fold) for fold in np.unique(p.folds)]
-
-
-def _folds(p: artifacts.Predictions, union: np.ndarray) -> list[delong.Scored]:
-    return [(p.labels[rows], p.scores[rows], np.searchsorted(union, p.patients[rows])) for rows in _each(p)]
 
 
 def matched(group: Sequence[records.Record]) -> list[tuple[records.Record, records.Record]]:
@@ -109,7 +101,7 @@ def table(group: Sequence[records.Record]) -> Table | None:
     columns = ["run", "seed", "patients in both", "AUC as_published", "AUC honest", "AUC gap", "p", "p, Holm"]
     columns += ["accuracy as_published", "accuracy honest", "accuracy gap"]
     starred = any("*" in cell for row in rows for cell in row)
-    notes = [*NOTES, *(["\\*: few patients of a class, or nothing varies: not to be trusted."] if starred else [])]
+    notes = [*NOTES, *([NOT_TRUSTED] if starred else [])]
     return Table("The gap between the protocols", columns, rows, notes) if rows else None
 
 

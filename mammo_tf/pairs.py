@@ -136,7 +136,7 @@ def of_predictions(a: artifacts.Predictions, b: artifacts.Predictions, *, severa
     if not (max(len(set(p.folds)) for p in (a, b)) > 1 if several is None else several):
         found = compare.compare(*compare.aligned(a, b))
         return [Pair("AUC", found.auc, found.auc_p), Pair("accuracy", found.accuracy, found.accuracy_p)]
-    found, p = folds.auc_difference(_folds(a), _folds(b))
+    found, p = folds.auc_difference(folds_of(a), folds_of(b))
     union = np.unique(a.patients)
     ratios = [wilson.ratios(right(one, union), len(union)) for one in (a, b)]
     bounds, value = wilson.bounds_of_difference(*ratios), ratios[0].value - ratios[1].value
@@ -190,9 +190,9 @@ def _of_classes(a: artifacts.Predictions, b: artifacts.Predictions) -> Pair:
     return Pair("accuracy", difference, compare.p_of_mean(gain, a.patients))
 
 
-def _folds(p: artifacts.Predictions) -> list[folds.Fold]:
-    each = [p.of_fold(fold) for fold in np.unique(p.folds)]
-    return [folds.Fold(fold.labels, fold.scores, fold.patients) for fold in each]
+def folds_of(p: artifacts.Predictions) -> list[folds.Fold]:
+    """Labels, scores and patients of every fold."""
+    return [folds.Fold(f.labels, f.scores, f.patients) for f in map(p.of_fold, np.unique(p.folds))]
 
 
 def classes_table(group: Sequence[records.Record]) -> Table | None:

@@ -27,16 +27,12 @@ from mammo_tf import (
     tables,
 )
 from mammo_tf.evaluation import intervals
-from mammo_tf.tables import Table, number, with_interval
+from mammo_tf.tables import NOT_TRUSTED, Table, number, with_interval
 
 WARNING = "Research software, not a medical device: nothing here may be used for the care of patients."
 PHANTOM = (
     "Phantom results: synthetic images, not mammograms. They show that the code works and how the protocols differ; "
     "they support no claim of a paper about patients."
-)
-NOT_TRUSTED = (
-    "\\*: few patients of a class, nothing varies, or intervals like it cover the truth in less than 93 or more than "
-    "97 % of simulated studies (the record says which): not to be trusted to the letter."
 )
 STANDIN = (
     "`phantom_standin` weights come from the same phantom generator (other patients, another task), so no gain from "

@@ -24,6 +24,10 @@ class Table:
 
 
 MARKS = ("few", "degenerate", "simulated coverage")  # of `Estimate.method`, which a star stands for
+NOT_TRUSTED = (
+    "\\*: few patients of a class, nothing varies, or intervals like it cover the truth in less than 93 or more than "
+    "97 % of simulated studies (the record says which): not to be trusted to the letter."
+)
 
 
 def number(value: float | str | None, digits: int = 3) -> str:

@@ -1,9 +1,10 @@
 """Small hand-made values that several tests share."""
 
+import dataclasses
 import pathlib
 import types
 
-from mammo_tf import records
+from mammo_tf import artifacts, records
 from mammo_tf.evaluation import intervals
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -75,3 +76,13 @@ def record(**changes):
 def module(**names):
     """Something that quacks like a paper file."""
     return types.SimpleNamespace(__doc__="A toy paper.", **names)
+
+
+def kept(tmp_path, predictions, **changes):
+    """A record whose run has left these predictions in its folder."""
+    made = record(paper="toy", **changes)
+    folder = tmp_path / f"{made.label}-{made.hash}"
+    folder.mkdir()
+    if predictions is not None:
+        artifacts.write_predictions(folder / "predictions.csv", predictions)
+    return dataclasses.replace(made, folder=str(folder))

@@ -80,15 +80,29 @@ def test_a_label_that_goes_with_the_size_of_the_film_is_found():
     assert auditing.source(many[:2], labels.pathology) == []
 
 
-def test_noise_that_a_lucky_tree_tells_is_taken_for_noise():
-    """Of 200 such sets eight pass the interval; none of them is told better than dealt labels are."""
-    rng = np.random.default_rng(36)
-    patients = np.repeat([f"p{i:02d}" for i in range(40)], 2)
+def noise(seed):
+    """Labels of 40 patients with two films each, and two columns that know nothing of them."""
+    rng = np.random.default_rng(seed)
     y = np.repeat(rng.integers(0, 2, 40), 2)
     table = np.column_stack([np.repeat(rng.integers(0, 4, 40), 2), rng.integers(0, 3, 80)]).astype(float)
-    found = folds.evaluate(auditing._scored(table, y, patients))["auc"]
-    assert found.value >= auditing.SOURCE_AUC and found.low > 0.5
-    assert auditing._reached(table, y, patients, found.value) > auditing.SOURCE_P
+    return table, y, np.repeat([f"p{i:02d}" for i in range(40)], 2)
+
+
+def lucky(seeds):
+    """Those whose interval alone would be a finding, and those that labels dealt anew do not reach either."""
+    found = {seed: folds.evaluate(auditing._scored(*noise(seed)))["auc"] for seed in seeds}
+    passed = [seed for seed, auc in found.items() if auc.value >= auditing.SOURCE_AUC and auc.low > 0.5]
+    return passed, [s for s in passed if auditing._reached(*noise(s), found[s].value) <= auditing.SOURCE_P]
+
+
+def test_noise_that_a_lucky_tree_tells_is_taken_for_noise():
+    assert lucky([36]) == ([36], [])
+
+
+@pytest.mark.slow
+def test_of_200_sets_of_noise_eight_pass_the_interval_and_none_the_deals():
+    passed, findings = lucky(range(200))
+    assert (len(passed), findings) == (8, [])
 
 
 def of_run(folder):

@@ -93,7 +93,7 @@ def test_matrices_of_a_known_set():
 
 @pytest.mark.parametrize(
     ("rows", "said"),
-    [([], "no rows"), ([{}], "without numbers"), ([{"auc": "0.9"}], "unknown metric 'auc'"),
+    [([], "no rows"), ([{}], "without numbers"), ([{"kappa": "0.9"}], "unknown metric 'kappa'"),
      ([{"accuracy": "x"}], "no number")],
 )  # fmt: skip
 def test_rows_that_are_none(rows, said):
@@ -151,3 +151,25 @@ def test_our_own_report_is_possible():
         fits = forensics.possible([row], [size["examples"]], positives=[size["positives"]])
         assert fits == [(size["examples"], size["positives"])], (record.label, row, size)
         assert not forensics.possible([{**row, "accuracy": "0.0004"}], [size["examples"]])
+
+
+def test_an_area_that_no_curve_through_the_point_has_is_ruled_out():
+    """10 images, 5 positive, 4 right of either class: 16 of 25 pairs are won and 1 is lost, so 0.64 to 0.96."""
+    row = {"recall": "0.8", "specificity": "0.8"}
+    for text, fits in (("0.63", False), ("0.64", True), ("0.96", True), ("0.97", False)):
+        assert ((10, 5) in forensics.possible([{**row, "auc": text}], [10])) is fits
+    assert (10, 5) in forensics.possible([{"auc": "0.94"}], [10])  # 23.5 of 25: a tie
+    assert forensics.possible([{"auc": "0.95"}], [10], positives=[5]) == []  # neither 23.5 nor 24 of 25
+
+
+def test_the_areas_that_fit_are_those_of_all_scores():
+    """Three positives, two negatives, three levels on either side of the cut: every point and area, no other."""
+    labels, seen = np.array([1, 1, 1, 0, 0]), {}
+    for scores in itertools.product(range(6), repeat=5):
+        c = metrics.count(labels, np.array(scores) >= 3)
+        seen.setdefault((int(c.tp), int(c.tn)), set()).add(round(12 * metrics.auc(labels, scores)))
+    assert len(seen) == 12
+    for (tp, tn), areas in seen.items():
+        row = {"recall": f"{tp / 3:.6f}", "specificity": f"{tn / 2:.6f}"}
+        fits = [k for k in range(13) if (5, 3) in forensics.possible([{**row, "auc": f"{k / 12:.6f}"}], [5])]
+        assert set(fits) == areas

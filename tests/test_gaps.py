@@ -1,6 +1,5 @@
 """`gaps`: as_published minus honest, from predictions written by hand beside the records."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -21,18 +20,10 @@ def predicted(seed, patients, *, better=0.0, classes=2, fold=0):
     return artifacts.Predictions.of(examples, p / p.sum(axis=1, keepdims=True), fold)
 
 
-def kept(tmp_path, predictions, **changes):
-    record = samples.record(paper="toy", **changes)
-    folder = tmp_path / f"{record.label}-{record.hash}"
-    folder.mkdir()
-    if predictions is not None:
-        artifacts.write_predictions(folder / "predictions.csv", predictions)
-    return dataclasses.replace(record, folder=str(folder))
-
-
 def two(tmp_path, published, honest, **changes):
     return [
-        kept(tmp_path, p, protocol=name, **changes) for name, p in (("as_published", published), ("honest", honest))
+        samples.kept(tmp_path, p, protocol=name, **changes)
+        for name, p in (("as_published", published), ("honest", honest))
     ]
 
 
@@ -108,7 +99,7 @@ def test_the_table_has_a_row_a_run_and_corrects_its_p_values(tmp_path):
     records = [
         *two(tmp_path, predicted(0, range(60), better=0.6), predicted(1, range(60)), run="one"),
         *two(tmp_path, predicted(2, range(60)), predicted(3, range(60)), run="two"),
-        kept(tmp_path, None, run="alone", protocol="honest"),
+        samples.kept(tmp_path, None, run="alone", protocol="honest"),
     ]
     table = gaps.table(records)
     assert [row[0] for row in table.rows] == ["one", "two"]

@@ -24,16 +24,6 @@ def predicted(seed, *, classes=2, count=60, fold=0, better=0.0):
     return artifacts.Predictions.of(examples, p / p.sum(axis=1, keepdims=True), fold)
 
 
-def kept(tmp_path, predictions, **changes):
-    """A record whose run has left these predictions in its folder."""
-    record = samples.record(paper="toy", **changes)
-    folder = tmp_path / f"{record.label}-{record.hash}"
-    folder.mkdir()
-    if predictions is not None:
-        artifacts.write_predictions(folder / "predictions.csv", predictions)
-    return dataclasses.replace(record, folder=str(folder))
-
-
 def experiment(comparisons, **published):
     rows = [types.SimpleNamespace(name=name, published=facts) for name, facts in published.items()]
     return types.SimpleNamespace(KEY="toy", RUNS=rows, COMPARISONS=comparisons)
@@ -41,7 +31,7 @@ def experiment(comparisons, **published):
 
 def test_two_rows_on_the_same_examples_are_paired_by_auc(tmp_path):
     p, q = predicted(0, better=0.6), predicted(1)
-    found = pairs.paired(kept(tmp_path, p, run="one"), kept(tmp_path, q, run="two"))
+    found = pairs.paired(samples.kept(tmp_path, p, run="one"), samples.kept(tmp_path, q, run="two"))
     expected = compare.compare(p.labels, p.scores, q.scores, p.patients)
     assert found.metric == "AUC" and found.p == pytest.approx(expected.auc_p, rel=1e-6)
     assert found.difference.value == pytest.approx(expected.auc.value) and found.difference.value > 0.1
@@ -52,7 +42,7 @@ def test_rows_of_more_classes_are_paired_by_accuracy_whatever_their_order(tmp_pa
     order = np.random.default_rng(0).permutation(60)
     arrays = {n: getattr(q, n)[order] for n in ("patients", "labels", "scores", "probabilities", "folds")}
     shuffled = dataclasses.replace(q, ids=tuple(q.ids[i] for i in order), **arrays)
-    found = pairs.paired(kept(tmp_path, p, run="one"), kept(tmp_path, shuffled, run="two"))
+    found = pairs.paired(samples.kept(tmp_path, p, run="one"), samples.kept(tmp_path, shuffled, run="two"))
     right = [(r.probabilities.argmax(axis=1) == r.labels).mean() for r in (p, q)]
     assert found.metric == "accuracy" and found.difference.value == pytest.approx(right[0] - right[1])
     assert found.difference.low > 0 and found.p < 0.05 and found.difference.patients == 30
@@ -63,7 +53,7 @@ def test_rows_over_several_splits_are_paired_by_the_mean_auc(tmp_path):
         return artifacts.Predictions.joined([predicted(seed + k, fold=k, better=better) for k in range(2)])
 
     p, q = both(0, better=0.4), both(10)
-    found = pairs.paired(kept(tmp_path, p, run="one", folds=2), kept(tmp_path, q, run="two", folds=2))
+    found = pairs.paired(samples.kept(tmp_path, p, run="one", folds=2), samples.kept(tmp_path, q, run="two", folds=2))
     aucs = [np.mean([folds.metrics.auc(r.of_fold(k).labels, r.of_fold(k).scores) for k in range(2)]) for r in (p, q)]
     assert found.metric == "AUC" and found.difference.value == pytest.approx(aucs[0] - aucs[1])
     assert found.difference.method.startswith("paired, score intervals")
@@ -71,21 +61,21 @@ def test_rows_over_several_splits_are_paired_by_the_mean_auc(tmp_path):
 
 @pytest.mark.parametrize(("classes", "message"), [(2, "different examples"), (3, "different patches")])
 def test_rows_on_different_examples_are_refused(tmp_path, classes, message):
-    p = kept(tmp_path, predicted(0, classes=classes), run="one")
-    q = kept(tmp_path, predicted(0, classes=classes, fold=1), run="two")
+    p = samples.kept(tmp_path, predicted(0, classes=classes), run="one")
+    q = samples.kept(tmp_path, predicted(0, classes=classes, fold=1), run="two")
     with pytest.raises(cases.MammoError, match=message):
         pairs.paired(p, q)
 
 
 def test_folds_of_different_patients_are_refused(tmp_path):
-    p = kept(tmp_path, predicted(0), run="one", folds=2)
-    q = kept(tmp_path, predicted(0, fold=1), run="two", folds=2)
+    p = samples.kept(tmp_path, predicted(0), run="one", folds=2)
+    q = samples.kept(tmp_path, predicted(0, fold=1), run="two", folds=2)
     with pytest.raises(cases.MammoError, match="60 patients are scored in one run alone"):
         pairs.paired(p, q)
 
 
 def test_a_row_without_its_predictions_is_passed_over(tmp_path):
-    p, q = kept(tmp_path, predicted(0), run="one"), kept(tmp_path, None, run="two")
+    p, q = samples.kept(tmp_path, predicted(0), run="one"), samples.kept(tmp_path, None, run="two")
     assert pairs.paired(p, q) is None and pairs.paired(p, dataclasses.replace(p, folder="")) is None
     assert pairs.comparisons_table(experiment([("claim", "one", "two")]), [p, q]) is None
 
@@ -104,10 +94,10 @@ def test_comparisons_are_those_of_one_protocol_and_seed(tmp_path):
         two={"auc": 0.8},
     )
     group = [
-        kept(tmp_path, predicted(0, better=0.6), run="one"),
-        kept(tmp_path, predicted(1), run="two"),
-        kept(tmp_path, predicted(2), run="one", protocol="as_published"),  # its partner was not run
-        kept(tmp_path, predicted(3), run="two", seed=1),
+        samples.kept(tmp_path, predicted(0, better=0.6), run="one"),
+        samples.kept(tmp_path, predicted(1), run="two"),
+        samples.kept(tmp_path, predicted(2), run="one", protocol="as_published"),  # its partner was not run
+        samples.kept(tmp_path, predicted(3), run="two", seed=1),
     ]
     table = pairs.comparisons_table(paper, group)
     assert [row[:4] for row in table.rows] == [
@@ -219,8 +209,8 @@ def test_a_choice_of_a_net_by_test_stands_beside_that_by_validation():
 
 
 def test_rows_on_two_test_parts_are_compared_without_pairing(tmp_path):
-    one = kept(tmp_path, predicted(0), run="net", metrics={"auc": samples.estimate(0.9, 0.03)})
-    other = kept(tmp_path, predicted(1, fold=1), run="baseline", metrics={"auc": samples.estimate(0.7, 0.04)})
+    one = samples.kept(tmp_path, predicted(0), run="net", metrics={"auc": samples.estimate(0.9, 0.03)})
+    other = samples.kept(tmp_path, predicted(1, fold=1), run="baseline", metrics={"auc": samples.estimate(0.7, 0.04)})
     paper = experiment([("nets are better", "net", "baseline")], net={}, baseline={})
     with pytest.raises(cases.MammoError, match="different examples"):
         pairs.comparisons_table(paper, [one, other])
@@ -243,10 +233,10 @@ def test_rows_on_two_test_parts_are_compared_without_pairing(tmp_path):
 
 def test_holm_counts_the_comparisons_of_one_protocol(tmp_path):
     """Of six comparisons the two clear ones stay; one that is clear alone is taken back."""
-    base = {p: kept(tmp_path, predicted(1), run="base", protocol=p) for p in ("honest", "as_published")}
+    base = {p: samples.kept(tmp_path, predicted(1), run="base", protocol=p) for p in ("honest", "as_published")}
     seeds = ((2, 0.9), (3, 0.9), (4, 0), (9, 0), (9, 0), (9, 0))
-    nets = [kept(tmp_path, predicted(s, better=b), run=f"net{k}") for k, (s, b) in enumerate(seeds)]
-    lone = kept(tmp_path, predicted(4), run="net2", protocol="as_published")
+    nets = [samples.kept(tmp_path, predicted(s, better=b), run=f"net{k}") for k, (s, b) in enumerate(seeds)]
+    lone = samples.kept(tmp_path, predicted(4), run="net2", protocol="as_published")
     paper = experiment(
         [(f"net{k}", f"net{k}", "base") for k in range(6)], base={}, **{f"net{k}": {} for k in range(6)}
     )

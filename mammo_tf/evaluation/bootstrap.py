@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+FEW = 20  # patients of a class; with fewer, percentile intervals cover less than they say
 BLOCK = 20_000_000  # numbers held at once by `auc_draws`, 160 MB
 
 

@@ -20,7 +20,6 @@ from mammo_tf.evaluation import bootstrap, folds, intervals
 
 UNDEFINED = "undefined for these answers"
 
-FEW = 20  # patients of a class; with fewer, a bootstrap over patients covers less than it says
 # labels 0/1 (N,), scores (N,), weights >= 0 (D, N) -> (D,) or (D, ...), NaN where not defined
 Statistic = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
@@ -43,7 +42,7 @@ def estimate(
 
     Returns:
         NaN where a fold leaves the statistic undefined; `method` tells the share of draws that do, and a class with
-        fewer than `FEW` patients.
+        fewer than `bootstrap.FEW` patients.
 
     Raises:
         cases.MammoError: as `folds.evaluate`.
@@ -111,7 +110,7 @@ def resample_stratified(strata: np.ndarray, draws: int, seed: int) -> np.ndarray
 
 def _few(parts: Sequence[folds.Fold]) -> str:
     each = [np.concatenate([part.patients[part.labels == label] for part in parts]) for label in (1, 0)]
-    return intervals.few([len(np.unique(patients)) for patients in each], FEW)
+    return intervals.few([len(np.unique(patients)) for patients in each], bootstrap.FEW)
 
 
 def _drawn(

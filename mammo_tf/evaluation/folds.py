@@ -70,7 +70,7 @@ def evaluate(
     method = f"clustered bootstrap, {draws} draws"
     method += f"; undefined in {100 * undefined:.2g} % of the draws" if undefined else ""
     found["log_loss"] = intervals.Estimate(float(points["log_loss"].mean()), low, high, n, method, len(union))
-    found["auc"] = intervals.of_influence(_influence(checked, union), n, len(union))
+    found["auc"] = intervals.of_influence(influence(checked, union), n, len(union))
     return {name: _told(estimate, points[name]) for name, estimate in found.items()}
 
 
@@ -100,12 +100,13 @@ def auc_difference(one: Sequence[Fold], other: Sequence[Fold]) -> tuple[interval
     if not np.array_equal(union, theirs):
         alone = len(set(union) ^ set(theirs))
         raise cases.MammoError(f"folds: {alone} patients are scored in one run alone; a paired test needs one part")
-    both = _influence(one, union), _influence(other, union)
+    both = influence(one, union), influence(other, union)
     n = max(sum(len(f.labels) for f in folds) for folds in (one, other))
     return intervals.of_difference(*both, n, len(union)), auc_bounds.p_of_difference(*both)
 
 
-def _influence(folds: Sequence[Fold], union: np.ndarray) -> delong.Influence:
+def influence(folds: Sequence[Fold], union: np.ndarray) -> delong.Influence:
+    """Of the mean AUC of the folds; `union` are the sorted patients to compare it over, theirs at least."""
     each = [(fold.labels, fold.scores, np.searchsorted(union, fold.patients)) for fold in folds]
     return delong.influence(each, len(union))
 

@@ -22,7 +22,7 @@ from mammo_tf import cases
 from mammo_tf.evaluation import metrics
 
 ALIASES = {"sensitivity": "recall"}
-METRICS = ("accuracy", "precision", "recall", "specificity", "f1", "balanced_accuracy")
+METRICS = ("accuracy", "precision", "recall", "specificity", "f1", "balanced_accuracy", "auc")
 SLACK = 1e-12  # of a double, where a fraction lies on the edge of what rounds to the digits
 ROUNDING = ("nearest", "down", "either")
 
@@ -112,7 +112,7 @@ def possible(
 
     Args:
         rows: metric -> digits as printed; "accuracy", "precision", "recall" ("sensitivity"), "specificity", "f1",
-            "balanced_accuracy". Each row has a confusion matrix of its own.
+            "balanced_accuracy", "auc" (of the scores behind the answers). Each row has a confusion matrix of its own.
         sizes: numbers of images to try.
         rounding: as for `Printed.read`.
         positives: numbers of positives to try; None for 1 to n - 1.
@@ -169,9 +169,23 @@ def _candidates(row: Mapping[str, Printed], n: int, p: int) -> tuple[np.ndarray,
         tp, tn = (grid.ravel() for grid in np.meshgrid(hits, spared, indexing="ij"))
     counts = metrics.Counts(tn=tn, fp=n - p - tn, fn=p - tp, tp=tp)
     fits = np.ones(len(tp), bool)
-    for name in row.keys() - {"accuracy", "recall", "specificity"}:
+    for name in row.keys() - {"accuracy", "recall", "specificity", "auc"}:
         fits &= row[name].fits(metrics.OF_COUNTS[name](counts))
+    if "auc" in row:
+        fits &= _auc_fits(row["auc"], counts)
     return tp[fits], tn[fits]
+
+
+def _auc_fits(printed: Printed, c: metrics.Counts) -> np.ndarray:
+    """Whether a ROC curve through each matrix's point can have the area, (M,) bool.
+
+    Of p (n - p) pairs, tp tn are won at the point and fn fp lost, whatever the scores; each other may be won, lost,
+    or tied, which counts half.
+    """
+    halves = 2 * (c.tp + c.fn) * (c.tn + c.fp)
+    least = np.maximum(np.ceil((printed.low - SLACK) * halves), 2 * c.tp * c.tn)
+    most = np.minimum(np.floor((printed.high + SLACK) * halves), halves - 2 * c.fn * c.fp)
+    return least <= most
 
 
 def smallest(found: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

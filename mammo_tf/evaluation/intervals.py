@@ -94,15 +94,12 @@ def evaluate(
     }
 
 
-def of_counts(
-    folds: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], patients: int, method: str = COUNT_METHOD
-) -> dict[str, Estimate]:
+def of_counts(folds: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], patients: int) -> dict[str, Estimate]:
     """The metrics of `metrics.OF_COUNTS`, or their means over folds, with Wilson's bounds.
 
     Args:
         folds: labels 0/1 (N,), answers bool (N,) and patients (N,) in 0..patients-1 of each, one at least.
         patients: over all folds.
-        method: what the estimates call it.
     """
     n = sum(len(labels) for labels, _, _ in folds)
     found = {name: wilson.ratios(_counted(folds, name), patients) for name in _PARTS}
@@ -115,9 +112,9 @@ def of_counts(
         if math.isnan(value):
             told = "undefined for these answers"
         elif name == "balanced_accuracy":
-            told = method + _mark_of_balanced(*both, (value, low, high))
+            told = COUNT_METHOD + _mark_of_balanced(*both, (value, low, high))
         else:
-            told = method + mark_of_ratio(found[name])
+            told = COUNT_METHOD + mark_of_ratio(found[name])
         estimates[name] = Estimate(float(value), low, high, n, told, patients)
     return estimates
 
@@ -178,7 +175,7 @@ def auc(labels: ArrayLike, scores: ArrayLike, groups: Sequence[str] | np.ndarray
     return of_influence(delong.influence([(labels, scores, index)], patients), len(labels), patients)
 
 
-def of_influence(found: delong.Influence, n: int, patients: int, method: str = AUC_METHOD) -> Estimate:
+def of_influence(found: delong.Influence, n: int, patients: int) -> Estimate:
     """The estimate of a mean AUC: of n examples of so many patients."""
     if math.isnan(found.value):
         return Estimate(math.nan, math.nan, math.nan, n, "undefined: one class alone", patients)
@@ -188,7 +185,7 @@ def of_influence(found: delong.Influence, n: int, patients: int, method: str = A
     marks = few(found.patients, _least(len(found.sizes)))
     kind = "folds" if len(found.sizes) > 1 else "auc"
     marks += "" if marks else coverage.mark(kind, found.value, found.fewer, found.most, (low, high))
-    return Estimate(found.value, low, high, n, method + marks, patients)
+    return Estimate(found.value, low, high, n, AUC_METHOD + marks, patients)
 
 
 def of_difference(

@@ -25,7 +25,6 @@ ALGORITHM_VERSION = 2
 TOLERANCE = 1e-3  # by which the probabilities of an example may miss the sum 1
 ROUNDING = 1e-5  # by which a probability in float32 may pass 1
 RECALL = "recall: "
-FEW = 20  # patients of a class; with fewer, a bootstrap over patients covers less than it says
 
 
 def evaluate(
@@ -221,7 +220,7 @@ def _auc_draws(labels: np.ndarray, p: np.ndarray, index: np.ndarray, weights: np
 def _few(labels: np.ndarray, index: np.ndarray, class_names: Sequence[str]) -> str:
     """The mark of a mean over classes some of which have few patients."""
     counts = {name: len(np.unique(index[labels == k])) for k, name in enumerate(class_names)}
-    few = [f"{name} ({count} patients)" for name, count in counts.items() if count < FEW]
+    few = [f"{name} ({count} patients)" for name, count in counts.items() if count < bootstrap.FEW]
     return "; few " + ", ".join(few) if few else ""
 
 

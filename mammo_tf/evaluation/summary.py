@@ -1,6 +1,6 @@
 """What `mammo-tf evaluate` shows of one run's scores: ranking, calibration, operating points, each with an interval.
 
-Several folds: every number is the mean over folds with one bootstrap over patients (`folds`), nothing is pooled.
+Several folds: every number is the mean over folds, with one interval over patients (`folds`); nothing is pooled.
 
     for row in summary.rows([(labels, scores, patients)], summary.Asked(prevalence=0.006)):
         print(row.label, row.estimate.value, row.note)

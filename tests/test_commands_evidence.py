@@ -35,7 +35,7 @@ def test_the_printed_tables_of_the_papers(capsys):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("accuracy\n\n", "no line with numbers"), ("auc\n0.9\n", "unknown metric 'auc'"), (None, "No such file")],
+    [("accuracy\n\n", "no line with numbers"), ("kappa\n0.9\n", "unknown metric 'kappa'"), (None, "No such file")],
 )
 def test_files_that_hold_no_table(tmp_path, capsys, text, said):
     file = tmp_path / "t.csv"

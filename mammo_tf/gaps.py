@@ -24,7 +24,7 @@ NOTES = (
     "Gap = as_published - honest. Patients whom both protocols score, of all that either does, pair the two numbers "
     "(clustered covariance, MOVER of both intervals). From two intervals: no predictions are kept, so that the two "
     "are taken as independent, as the macro AUC of several classes always is.",
-    "p: of the AUC's gap; p, Holm: for all gaps of this table. Both tell the protocols apart, not why.",
+    "p: of the AUC's gap; p, Holm: for the gaps here of the same seed. Both tell the protocols apart, not why.",
 )
 
 
@@ -91,7 +91,7 @@ def matched(group: Sequence[records.Record]) -> list[tuple[records.Record, recor
 def table(group: Sequence[records.Record]) -> Table | None:
     """as_published | honest | gap of AUC and accuracy, run by run."""
     rows, found = [], [(one, other, gap(one, other)) for one, other in matched(group)]
-    adjusted = holm.adjusted([g.p for *_, g in found])
+    adjusted = holm.within([g.p for *_, g in found], [one.seed for one, *_ in found])
     for (one, other, g), p in zip(found, adjusted, strict=True):
         row: list[Any] = [one.run, number(one.seed), g.pairing]
         for name, difference in (("auc", g.auc), ("accuracy", g.accuracy)):

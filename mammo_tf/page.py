@@ -103,7 +103,7 @@ def _section(section: report.Section, together: Mapping[str, Sequence[str]]) -> 
     yield f"<h2>{html.escape(section.title)}</h2>"
     if section.records[0].dataset_kind == "phantom":
         yield f'<p class="warn">{html.escape(report.PHANTOM)}</p>'
-    yield f"<pre>{html.escape(report.command(section))}</pre>"
+    yield f"<pre>{html.escape(chr(10).join(report.commands(section)))}</pre>"
     yield from map(_table, section.tables)
     yield f'<h3>All runs</h3><div class="one">{_image(figures.to_png(forest(section)), "AUC of all runs")}</div>'
     runs = list(dict.fromkeys(r.run for r in section.records))
@@ -115,10 +115,10 @@ def _section(section: report.Section, together: Mapping[str, Sequence[str]]) -> 
 
 
 def forest(section: report.Section) -> Any:
-    """The figure of a section's AUCs, one line a run (and seed, where there are several)."""
-    several = len({r.seed for r in section.records}) > 1
+    """The figure of a section's AUCs, one line a run (and seed, where it has several)."""
     rows: dict[str, dict[str, Any]] = {}
     for r in section.records:
+        several = any(other.run == r.run and other.seed != r.seed for other in section.records)
         name = r.run + (f", seed {r.seed}" if several else "")
         name += f" ({len(r.class_names)} classes)" if len(r.class_names) > 2 else ""
         rows.setdefault(name, {})[r.protocol] = r.metrics["auc"]

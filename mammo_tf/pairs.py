@@ -52,17 +52,17 @@ def comparisons_table(experiment: Any, group: Sequence[records.Record]) -> Table
             if found := unpaired(first, second) if apart else paired(first, second):
                 theirs = number(_published(published.get(one, {}), published.get(other, {}), found.metric))
                 cells = [with_interval(found.difference), found.p, verdict(found.difference)]
-                named = [claim, f"{one} - {other}", first.protocol, found.metric]
+                named = [claim, f"{one} - {other}", first.protocol, number(first.seed), found.metric]
                 rows.append([*named, *([theirs] if with_paper else []), *cells])
     rows = _corrected(rows)
-    columns = ["the paper's claim", "rows", "protocol", "metric", *(["paper"] if with_paper else [])]
+    columns = ["the paper's claim", "rows", "protocol", "seed", "metric", *(["paper"] if with_paper else [])]
     columns += ["measured difference", "p", "p, Holm", "says"]
     notes = [
         "Paired differences on the same examples, 95 % intervals over patients (score intervals with clustered "
         "DeLong for AUCs and their means over splits, bootstrap for accuracies). p, Holm: corrected for the "
-        "comparisons of the same protocol; `says` goes by it, and by the interval where there is no p."
+        "comparisons of the same protocol and seed; `says` goes by it, and by the interval where there is no p."
     ]
-    if any(row[3].endswith("parts") for row in rows):
+    if any(row[4].endswith("parts") for row in rows):
         notes.append(
             "Of two test parts the difference is not paired: its interval is made of both (MOVER), without p."
         )
@@ -72,11 +72,10 @@ def comparisons_table(experiment: Any, group: Sequence[records.Record]) -> Table
 
 
 def _corrected(rows: Sequence[list]) -> list[list[str]]:
-    """The rows with p as text, p after Holm's correction over the rows of the same protocol, and what it leaves."""
+    """The rows with p as text, p after Holm's correction over those of one protocol and seed, and what it leaves."""
     found = []
-    for row in rows:
-        family = [other[-2] for other in rows if other[2] == row[2]]
-        p = holm.adjusted(family)[[id(other) for other in rows if other[2] == row[2]].index(id(row))]
+    adjusted = holm.within([row[-2] for row in rows], [(row[2], row[3]) for row in rows])
+    for row, p in zip(rows, adjusted, strict=True):
         kept = (
             row[-1] if math.isnan(p) or p < 0.05 or row[-1] not in ("higher", "lower") else f"{row[-1]}, not by Holm"
         )

@@ -33,11 +33,10 @@ def block(experiments: Mapping[str, Any], found: Sequence[records.Record]) -> st
             if shown:
                 rows = [_row(list(same)) for _, same in itertools.groupby(shown, key=lambda r: r.run)]
                 columns = ["run", "patients", *(f"{m}, {p}" for m in ("accuracy", "AUC") for p in PROTOCOLS)]
-                command = report.command(
-                    dataclasses.replace(section, records=shown, whole=section.whole and front is None)
-                )
+                same = dataclasses.replace(section, records=shown, whole=section.whole and front is None)
+                command = "; ".join(f"`{one}`" for one in report.commands(same))
                 grid = tables.markdown(tables.Table("", columns, rows))[2:]
-                lines += [f"**{section.title}** `{command}`", "", *grid]
+                lines += [f"**{section.title}** {command}", "", *grid]
     return "\n".join(lines).strip() + "\n"
 
 
@@ -50,8 +49,8 @@ def _row(same: Sequence[records.Record]) -> list[str]:
 
 
 def _cell(seeds: Sequence[records.Record], metric: str) -> str:
-    if len(seeds) > 1 and metric == "accuracy":
-        return report.between(seeds)
+    if len(seeds) > 1:
+        return report.between(seeds, metric)
     return tables.with_interval(seeds[0].metrics.get(metric)) if seeds else "n/a"
 
 

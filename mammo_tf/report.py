@@ -24,6 +24,7 @@ from mammo_tf import (
     report_folds,
     report_nulls,
     report_paper,
+    report_seeds,
     tables,
 )
 from mammo_tf.evaluation import intervals
@@ -78,10 +79,10 @@ def _measured_row(record: records.Record, seeds: Sequence[records.Record]) -> li
     ]
 
 
-def between(seeds: Sequence[records.Record]) -> str:
+def between(seeds: Sequence[records.Record], metric: str = "accuracy") -> str:
     if len(seeds) < 2:
         return "one seed"
-    mean, deviation, count = intervals.between_seeds([r.metrics["accuracy"].value for r in seeds])
+    mean, deviation, count = intervals.between_seeds([r.metrics[metric].value for r in seeds])
     return f"{number(mean)} ± {number(deviation)} (k = {count})"
 
 
@@ -149,6 +150,7 @@ def sections(experiment: Any, found: Iterable[records.Record]) -> list[Section]:
             pairs.parts_table(group),
             gaps.table(group),
             gaps.made_of(group),
+            report_seeds.table(group),
             pairs.operating_table(group),
             pairs.claims_table(group),
         ]
@@ -186,9 +188,23 @@ def _once(found: Iterable[records.Record]) -> list[records.Record]:
     return list(rows.values())
 
 
-def command(section: Section) -> str:
-    """The command that redoes a section."""
-    group = section.records
+def commands(section: Section) -> list[str]:
+    """The commands that redo a section: one for the first seed, more where only some rows have others."""
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for r in section.records:
+        seeds.setdefault((r.run, r.protocol), []).append(r.seed)
+    first = min(map(min, seeds.values()))
+    others = {row: tuple(sorted({*found} - {first})) for row, found in seeds.items()}
+    if len(set(others.values())) == 1:
+        return [_command(section, section.records)]
+    found = [_command(section, [r for r in section.records if r.seed == first])]
+    for some in sorted(set(others.values()) - {()}):
+        mine = [r for r in section.records if others[r.run, r.protocol] == some and r.seed in some]
+        found.append(_command(dataclasses.replace(section, whole=False), mine))
+    return found
+
+
+def _command(section: Section, group: Sequence[records.Record]) -> str:
     r = group[0]
     words = [f"python experiments/{r.paper}.py --dataset {r.dataset}"]
     words += [f"--root {r.dataset}=DIR"] if r.dataset_kind == "real" else []
@@ -240,7 +256,7 @@ def markdown(
         for section in sections(experiment, found):
             lines += [f"### {section.title}", ""]
             lines += [PHANTOM, ""] if section.records[0].dataset_kind == "phantom" else []
-            lines += [f"    {command(section)}", "", _circumstances(section.records), ""]
+            lines += [*(f"    {one}" for one in commands(section)), "", _circumstances(section.records), ""]
             for table in section.tables:
                 lines += tables.markdown(table)
             lines += [f"![AUC of all runs, with intervals]({picture(section)})", ""] if pictures else []

@@ -56,3 +56,9 @@ def test_the_chance_of_any_false_alarm_is_kept():
 def test_what_are_no_p_values(wrong):
     with pytest.raises(cases.MammoError, match="holm"):
         holm.adjusted(wrong)
+
+
+def test_within_families():
+    found = holm.within([0.03, 0.01, 0.04, np.nan, 0.02], ["a", "a", "b", "b", "c"])
+    assert found == pytest.approx([0.03, 0.02, 0.04, np.nan, 0.02], nan_ok=True)
+    assert holm.within([], []).shape == (0,)

@@ -100,14 +100,14 @@ def test_comparisons_are_those_of_one_protocol_and_seed(tmp_path):
         samples.kept(tmp_path, predicted(3), run="two", seed=1),
     ]
     table = pairs.comparisons_table(paper, group)
-    assert [row[:4] for row in table.rows] == [
-        ["one is better", "one - two", "honest", "AUC"],
-        ["no numbers", "two - one", "honest", "AUC"],
+    assert [row[:5] for row in table.rows] == [
+        ["one is better", "one - two", "honest", "0", "AUC"],
+        ["no numbers", "two - one", "honest", "0", "AUC"],
     ]
     assert "paper" not in table.columns  # the paper's numbers stand beside real data at budget paper alone
     real = [dataclasses.replace(record, dataset_kind="real", budget="paper") for record in group]
     beside = pairs.comparisons_table(paper, real)
-    assert beside.columns[4] == "paper" and [row[4] for row in beside.rows] == ["0.050", "-0.050"]
+    assert beside.columns[5] == "paper" and [row[5] for row in beside.rows] == ["0.050", "-0.050"]
     assert [row[-1] for row in table.rows] == ["higher", "lower"]
     assert len(table.columns) == len(table.rows[0])
     assert pairs.comparisons_table(types.SimpleNamespace(RUNS=[]), group) is None
@@ -221,6 +221,7 @@ def test_rows_on_two_test_parts_are_compared_without_pairing(tmp_path):
             "nets are better",
             "net - baseline",
             "honest",
+            "0",
             "AUC, two test parts",
             "0.200 [0.150, 0.250]",
             "n/a",

@@ -38,7 +38,14 @@ def test_a_row_has_both_protocols_and_says_what_was_not_run():
 
 def test_seeds_are_averaged():
     _, row = rows(readme.block(paper(), [record(), record(seed=1, accuracy=0.7)]))
-    assert row[3] == "0.650 ± 0.071 (k = 2)"
+    assert row[3] == "0.650 ± 0.071 (k = 2)" and row[5] == "0.670 ± 0.000 (k = 2)"
+
+
+def test_rows_of_other_seeds_have_a_command_of_their_own():
+    text = readme.block(paper(), [record(), record(seed=1), record("second")])
+    first, second = text.splitlines()[0].split("; ")
+    assert first.endswith("--only first --only second --protocol honest --seed 0`")
+    assert second.startswith("`python") and second.endswith("--only first --protocol honest --seed 1`")
 
 
 def test_a_paper_of_many_rows_shows_those_that_it_names():

@@ -186,6 +186,6 @@ def test_the_set_of_a_budget_is_known_though_its_rows_name_no_dataset():
     paper.DATASETS = (types.SimpleNamespace(NAME=samples.record().dataset),)
     paper.SETS = {"demo": ("baseline_cnn",)}
     (whole,) = report.sections(paper, two_protocols())
-    assert whole.whole and "--only" not in report.command(whole)
+    assert whole.whole and "--only" not in report.commands(whole)[0]
     paper.DATASETS = (types.SimpleNamespace(NAME="another"),)
     assert not report.sections(paper, two_protocols())[0].whole

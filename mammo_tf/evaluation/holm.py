@@ -8,6 +8,8 @@ or less is 0.05 at most. Which p-values form a family must be said before they a
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -32,4 +34,13 @@ def adjusted(p_values: ArrayLike) -> np.ndarray:
     steps = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
     found = np.full(len(p), np.nan)
     found[order] = np.minimum(steps, 1.0)
+    return found
+
+
+def within(p_values: Sequence[float], families: Sequence[Hashable]) -> np.ndarray:
+    """`adjusted` within each family, (K,) in their order; `families` names that of each p-value."""
+    found = np.full(len(p_values), np.nan)
+    for family in dict.fromkeys(families):
+        rows = [i for i, other in enumerate(families) if other == family]
+        found[rows] = adjusted([p_values[i] for i in rows])
     return found

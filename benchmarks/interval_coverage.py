@@ -4,8 +4,9 @@ A patient has 1, 2 or 4 views, with correlation rho between two of hers. Of 4, a
 the breast with the lesion and two of the other; a negative patient has only negative ones. AUC: binormal scores, as
 many negative as positive patients (`auc`), four times as many (`auc_rare`), or scores of six values (`auc_coarse`).
 `folds`: the mean AUC over five folds of patients. `difference`: of two nets whose errors correlate by 1/2, on the
-same patients; `gap`: of two nets on as many other patients each.
-`proportion`: such as recall; `proportion_folds`: its mean over five folds; `balanced`: balanced accuracy.
+same patients; `gap`: of two nets on as many other patients each; `accuracy_difference`: of two nets' accuracies.
+`proportion`: such as recall; `proportion_folds`: its mean over five folds; `balanced`: balanced accuracy; `precision`
+and `f1`: of an answer whose two rates are alike. `log_loss`: by the AUC, of scores that say what they should.
 
     python benchmarks/interval_coverage.py             # writes mammo_tf/evaluation/coverage.csv, 2 hours
     python benchmarks/interval_coverage.py --table     # the tables of docs/evidence.md from that file
@@ -36,7 +37,7 @@ PAIRS = ((0.7, 0.7), (0.7, 0.6), (0.8, 0.8), (0.9, 0.8), (0.9, 0.9), (0.95, 0.9)
 PROPORTIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97)
 DRAWS = 500  # of each bootstrap
 FOLDS = 5
-COUNTED = ("proportion", "proportion_folds", "balanced")
+COUNTED = ("proportion", "proportion_folds", "balanced", "precision", "f1", "accuracy_difference")
 Bounds = tuple[float, float]
 
 
@@ -68,7 +69,11 @@ def cells() -> list[Cell]:
     found += [Cell(kind, pair, *rest) for kind in ("difference", "gap") for pair in PAIRS for rest in _rest()]
     found += [Cell("proportion", (v,), *rest) for v in PROPORTIONS for rest in _rest()]
     found += [Cell("proportion_folds", (v,), n, *rest) for v in PROPORTIONS for n, *rest in _rest() if n >= 15]
-    return found + [Cell("balanced", (v,), *rest) for v in PROPORTIONS for rest in _rest()]
+    found += [
+        Cell(kind, (v,), *rest) for kind in ("balanced", "precision", "f1") for v in PROPORTIONS for rest in _rest()
+    ]
+    found += [Cell("accuracy_difference", pair, *rest) for pair in PAIRS for rest in _rest()]
+    return found + [Cell("log_loss", (v,), *rest) for v in AUCS for rest in _rest()]
 
 
 def _rest() -> Iterable[tuple[int, int, float]]:
@@ -141,15 +146,15 @@ def _won(auc: float, rho: float, levels: np.ndarray | None) -> float:
 
 def study(cell: Cell, made: Design, rng: np.random.Generator) -> dict[str, Bounds]:
     """The intervals of one simulated study, by method."""
-    if cell.kind in ("proportion", "proportion_folds", "balanced"):
-        return {"proportion": _proportion, "balanced": _balanced}.get(cell.kind, _over_folds)(cell, rng)
-    if cell.kind == "gap":
-        return _gap(cell, made, rng)
+    alone = {"proportion": _proportion, "proportion_folds": _over_folds, "accuracy_difference": _accuracies}
+    alone |= dict.fromkeys(("balanced", "precision", "f1"), _of_answers)
+    if cell.kind in alone:
+        return alone[cell.kind](cell, rng)
+    if cell.kind in ("gap", "log_loss"):
+        return {"gap": _gap, "log_loss": _log_loss}[cell.kind](cell, made, rng)
     scores = [made.labels * shift(cell.value[0]) + errors(rng, made, cell.rho)]
     if cell.kind == "difference":
-        first = errors(rng, made, cell.rho)
-        both = [math.sqrt(0.5) * first + math.sqrt(0.5) * errors(rng, made, cell.rho) for _ in cell.value]
-        scores = [made.labels * shift(v) + e for v, e in zip(cell.value, both, strict=True)]
+        scores = [made.labels * shift(v) + e for v, e in zip(cell.value, _two(rng, made, cell.rho), strict=True)]
     if cell.kind == "auc_coarse":
         scores = [np.digitize(scores[0], LEVELS).astype(float)]
     found = [_influence(made, one) for one in scores]
@@ -224,14 +229,75 @@ def _over_folds(cell: Cell, rng: np.random.Generator) -> dict[str, Bounds]:
     return {"wilson": wilson.bounds(found)}
 
 
-def _balanced(cell: Cell, rng: np.random.Generator) -> dict[str, Bounds]:
-    """Balanced accuracy of as many positive as negative patients, both rates alike."""
+def _accuracies(cell: Cell, rng: np.random.Generator) -> dict[str, Bounds]:
+    """Of two nets on the same patients, whose errors correlate by 1/2."""
+    index = np.arange(cell.patients).repeat(cell.views)
+    made = Design(np.ones(len(index), int), index, np.zeros(len(index), int))
+    right = [
+        (e < stats.norm.ppf(v)).astype(float) for v, e in zip(cell.value, _two(rng, made, cell.rho), strict=True)
+    ]
+    both = [wilson.ratios([(one, np.ones(len(one)), index)], made.count) for one in right]
+    gain = right[0] - right[1]
+    drawn = bootstrap.resample(made.count, DRAWS, int(rng.integers(2**31)))
+    drawn = drawn @ bootstrap.sums(gain[:, None], index, made.count)[:, 0] / len(gain)
+    found = wilson.ratios([(gain, np.ones(len(gain)), index)], made.count)
+    bounds = {"wilson": wilson.bounds_of_difference(*both), "student": _student(found)}
+    return {**bounds, "bootstrap": bootstrap.bounds(drawn)[:2]}
+
+
+def _two(rng: np.random.Generator, made: Design, rho: float) -> list[np.ndarray]:
+    """Errors of two nets, (N,) each, correlated by 1/2."""
+    first = errors(rng, made, rho)
+    return [math.sqrt(0.5) * first + math.sqrt(0.5) * errors(rng, made, rho) for _ in range(2)]
+
+
+def _student(found: wilson.Ratio) -> Bounds:
+    half = stats.t.ppf(0.975, found.patients - 1) * math.sqrt(found.errors @ found.errors)
+    return found.value - half, found.value + half
+
+
+def _of_answers(cell: Cell, rng: np.random.Generator) -> dict[str, Bounds]:
+    """Of as many positive as negative patients, both rates alike: so balanced accuracy, precision and F1 are too."""
     index = np.arange(2 * cell.patients).repeat(cell.views)
     positive = index < cell.patients
     made = Design(positive.astype(int), index, np.zeros(len(index), int))
-    right = (errors(rng, made, cell.rho) < stats.norm.ppf(cell.value[0])).astype(float)
-    each = [wilson.ratios([(right * of, of.astype(float), index)], made.count) for of in (positive, ~positive)]
-    return {"wilson": wilson.bounds_of_mean(*each)}
+    right = errors(rng, made, cell.rho) < stats.norm.ppf(cell.value[0])
+    if cell.kind == "balanced":
+        each = [wilson.ratios([(right * of, of.astype(float), index)], made.count) for of in (positive, ~positive)]
+        return {"wilson": wilson.bounds_of_mean(*each)}
+    said = right == positive
+    hits = (positive & said).astype(float)
+    counted = (hits, said.astype(float)) if cell.kind == "precision" else (2 * hits, positive.astype(float) + said)
+    return {"wilson": wilson.bounds(wilson.ratios([(*counted, index)], made.count))}
+
+
+def _log_loss(cell: Cell, made: Design, rng: np.random.Generator) -> dict[str, Bounds]:
+    """Of the mean over patients' sums: the bootstrap, and Student's interval, plain and of the logarithm."""
+    losses = np.logaddexp(0, -_margins(cell, made, errors(rng, made, cell.rho)))
+    drawn = bootstrap.resample(made.count, DRAWS, int(rng.integers(2**31)))
+    drawn = drawn @ bootstrap.sums(np.column_stack([losses, np.ones(len(losses))]), made.patients, made.count)
+    found = wilson.ratios([(losses, np.ones(len(losses)), made.patients)], made.count)
+    low, high = _student(found)
+    logs = tuple(found.value * math.exp((end - found.value) / found.value) for end in (low, high))
+    return {
+        "student, log": logs,
+        "student": (low, high),
+        "bootstrap": bootstrap.bounds(drawn[:, 0] / drawn[:, 1])[:2],
+    }
+
+
+def _margins(cell: Cell, made: Design, noise: np.ndarray) -> np.ndarray:
+    """Log-odds of the true class by Bayes' rule, were both classes equally frequent, (N,)."""
+    apart = shift(cell.value[0])
+    return np.where(made.labels == 1, 1, -1) * apart * (made.labels * apart + noise - apart / 2)
+
+
+@functools.cache
+def _expected_log_loss(apart: float) -> float:
+    """Of one example: its margin is normal with mean apart^2 / 2 and deviation apart, whatever its class."""
+    at, weights = np.polynomial.hermite_e.hermegauss(200)
+    losses = np.logaddexp(0, -(apart**2 / 2 + apart * at))
+    return float(weights @ losses / math.sqrt(2 * math.pi))
 
 
 def simulate(cell: Cell, studies: int) -> list[dict[str, object]]:
@@ -240,6 +306,7 @@ def simulate(cell: Cell, studies: int) -> list[dict[str, object]]:
     rng = np.random.default_rng([int(1000 * v) for v in (*cell.value, cell.patients, cell.views, cell.rho)])
     levels = LEVELS if cell.kind == "auc_coarse" else None
     values = [v if cell.kind in COUNTED else truth(v, made, cell.rho, levels) for v in cell.value]
+    values = [_expected_log_loss(shift(v)) for v in cell.value] if cell.kind == "log_loss" else values
     true = values[0] - values[1] if len(values) > 1 else values[0]
     found: dict[str, list[Bounds]] = {}
     for _ in range(studies):
@@ -261,7 +328,13 @@ def summary(lines: Sequence[dict[str, str]]) -> list[tables.Table]:
     """Where each interval leaves 93 to 97 %: least and largest coverage over the rest, by patients and by value."""
     made = []
     for what, title in (("patients", "by patients of a class"), ("value", "by the true value")):
-        for kinds in (("auc", "auc_rare", "auc_coarse", "folds"), ("difference", "gap"), COUNTED):
+        for kinds in (
+            ("auc", "auc_rare", "auc_coarse", "folds"),
+            ("difference", "gap"),
+            COUNTED[:-1],
+            COUNTED[-1:],
+            ("log_loss",),
+        ):
             mine = [line for line in lines if line["kind"] in kinds]
             heads = sorted({line[what] for line in mine}, key=lambda text: (len(text.split()), _first(text)))
             rows = []

@@ -63,20 +63,20 @@ def gap(published: records.Record, honest: records.Record) -> Gap:
     names = [set(p.patients) for p in scored]
     union = np.array(sorted(names[0] | names[1]))
     both = len(names[0] & names[1])
-    method = "paired" if both == len(union) else "partly paired" if both else "unpaired"
+    pairing = "paired" if both == len(union) else "partly paired" if both else "unpaired"
     ratios = [wilson.ratios(pairs.right(p, union), len(union)) for p in scored]
     n = sum(len(p.labels) for p in scored)
     accuracy = intervals.Estimate(
         ratios[0].value - ratios[1].value,
         *wilson.bounds_of_difference(*ratios),
         n,
-        f"{method}, Wilson intervals (MOVER)" + "".join(dict.fromkeys(map(intervals.mark_of_ratio, ratios))),
+        f"{pairing}, Wilson intervals (MOVER)" + "".join(dict.fromkeys(map(intervals.mark_of_ratio, ratios))),
         len(union),
     )
     if any(p.classes > 2 for p in scored):
         return Gap(independent["auc"], accuracy, math.nan, both, len(union))
     found = [folds.influence(pairs.folds_of(p), union) for p in scored]
-    auc = intervals.of_difference(*found, n, len(union), f"{method}, score intervals (MOVER), clustered DeLong")
+    auc = intervals.of_difference(*found, n, len(union), pairing)
     return Gap(auc, accuracy, auc_bounds.p_of_difference(*found), both, len(union))
 
 

@@ -4,6 +4,8 @@ import csv
 
 import numpy as np
 import pytest
+from scipy import special
+from sklearn import metrics
 
 from benchmarks import interval_coverage
 from mammo_tf.evaluation import coverage
@@ -21,6 +23,7 @@ def by_hand(tmp_path, monkeypatch):
         ("proportion", "wilson", "0.9", 20, 1, 0.3, 2000, 0.95),
         ("difference", "score", "0.7 - 0.6", 10, 1, 0.3, 2000, 0.95),
         ("difference", "score", "0.95 - 0.9", 10, 1, 0.3, 2000, 0.98),
+        ("gap", "score", "0.9 - 0.8", 10, 1, 0.3, 2000, 0.92),
     ]
     file = tmp_path / "coverage.csv"
     with file.open("w", newline="") as opened:
@@ -53,6 +56,10 @@ def test_a_difference_goes_by_both_values_in_any_order(by_hand):
     assert coverage.mark("difference", (1.0, 0.9), 10, 1.0) == "; simulated coverage 98.0 %"
 
 
+def test_a_gap_between_other_patients_is_a_kind_of_its_own(by_hand):
+    assert coverage.mark("gap", (0.7, 0.6), 10, 1.0) == "; simulated coverage 92.0 %"
+
+
 def test_rho_is_not_known_so_all_of_it_counts(by_hand):
     assert coverage.nearest("auc", 0.97, 10, 3.3) == (0.95, 0.985)
     assert coverage.mark("auc", 0.97, 10, 3.3) == "; simulated coverage 95.0 to 98.5 %"
@@ -78,9 +85,9 @@ def test_the_file_holds_every_cell_that_was_asked_for():
     assert {int(r["views"]) for r in aucs} == {1, 2, 4} and {float(r["rho"]) for r in aucs} == {0.3, 0.8}
 
 
-@pytest.mark.parametrize("kind", ["auc", "auc_rare", "auc_coarse", "folds", "difference", "proportion"])
+@pytest.mark.parametrize("kind", ["auc", "auc_rare", "auc_coarse", "folds", "difference", "gap", "proportion"])
 def test_the_default_leaves_93_to_97_percent_least_often(kind):
-    default = {"difference": "score", "proportion": "wilson"}.get(kind, "score")
+    default = coverage.DEFAULT.get(kind, "score")
     counts = {}
     for line in coverage.rows():
         if line["kind"] == kind and not (kind == "difference" and line["method"] == "logit"):
@@ -102,6 +109,23 @@ def test_a_simulated_study_has_the_truth_that_it_says():
             measured.append(interval_coverage._influence(made, scores).value)
         error = np.std(measured) / np.sqrt(len(measured))
         assert np.mean(measured) == pytest.approx(interval_coverage.truth(0.8, made, rho, levels), abs=4 * error)
+
+
+def test_precision_f1_and_log_loss_have_the_truth_that_they_say():
+    """Rates and classes alike: precision and F1 are the rate. The loss by a large sample."""
+    rng = np.random.default_rng(0)
+    for rate in (0.6, 0.9):
+        positive = np.arange(200_000) % 2 == 0
+        said = (rng.random(len(positive)) < rate) == positive
+        found = [score(positive, said) for score in (metrics.precision_score, metrics.f1_score)]
+        assert found == pytest.approx([rate, rate], abs=0.005)
+    cell = interval_coverage.Cell("log_loss", (0.8,), 50_000, 4, 0.3)
+    made = interval_coverage.design(cell)
+    margins = interval_coverage._margins(cell, made, interval_coverage.errors(rng, made, 0.3))
+    scores = np.where(made.labels == 1, 1, -1) * margins
+    assert metrics.roc_auc_score(made.labels, scores) == pytest.approx(0.8, abs=0.01)
+    expected = interval_coverage._expected_log_loss(interval_coverage.shift(0.8))
+    assert metrics.log_loss(made.labels, special.expit(scores)) == pytest.approx(expected, abs=0.005)
 
 
 def test_lines_are_reproduced_by_the_seed_of_their_cell():

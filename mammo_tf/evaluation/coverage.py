@@ -20,7 +20,7 @@ FILE = pathlib.Path(__file__).with_name("coverage.csv")
 LEAST, MOST = 0.93, 0.97
 HIGHEST = 0.999  # values above are taken for it
 COLUMNS = ("kind", "method", "value", "patients", "views", "rho", "studies", "coverage", "width")
-DEFAULT = {"auc": "score", "folds": "score", "difference": "score"}
+DEFAULT = {"auc": "score", "folds": "score", "difference": "score", "gap": "score"}
 DEFAULT |= dict.fromkeys(("proportion", "proportion_folds", "balanced"), "wilson")
 Value = tuple[float, ...]
 
@@ -32,9 +32,9 @@ def mark(kind: str, value: float | Value, patients: int, views: float, bounds: V
     within the bounds, beside the nearest to what was measured.
 
     Args:
-        kind: "auc", "folds" (a mean of AUCs), "difference" (of two AUCs), "proportion", "proportion_folds" (a mean of
-            proportions), "balanced" (balanced accuracy).
-        value: measured, in [0, 1], taken as 1 - value below 1/2; of a difference both AUCs.
+        kind: "auc", "folds" (a mean of AUCs), "difference" (of two AUCs on the same patients), "gap" (on others),
+            "proportion", "proportion_folds" (a mean of proportions), "balanced" (balanced accuracy).
+        value: measured, in [0, 1], taken as 1 - value below 1/2; of a difference or gap both AUCs.
         patients: of the rarer class, or of those counted.
         views: examples that a patient counts for, 1 at least.
         bounds: of the interval; none for a difference.

@@ -26,7 +26,7 @@ ALGORITHM_VERSION = 2
 FEW, FEW_FOLDS = 10, 15  # patients of a class, of one part and of folds; below it no coverage was simulated
 AUC_METHOD = "score interval, clustered DeLong"
 COUNT_METHOD = "Wilson, clustered"
-DIFFERENCE_METHOD = "paired, score intervals (MOVER), clustered DeLong"
+DIFFERENCE_METHOD = "score intervals (MOVER), clustered DeLong"
 CONSTANT = "constant answer: exact"
 
 
@@ -189,10 +189,10 @@ def of_influence(found: delong.Influence, n: int, patients: int) -> Estimate:
 
 
 def of_difference(
-    one: delong.Influence, other: delong.Influence, n: int, patients: int, method: str = DIFFERENCE_METHOD
+    one: delong.Influence, other: delong.Influence, n: int, patients: int, pairing: str = "paired"
 ) -> Estimate:
-    """The estimate of one mean AUC minus another over the same patients (`auc_bounds.difference`)."""
-    value = one.value - other.value
+    """The estimate of one mean AUC minus another (`auc_bounds.difference`), also "partly paired", "unpaired"."""
+    value, method = one.value - other.value, f"{pairing}, {DIFFERENCE_METHOD}"
     if math.isnan(value):
         return Estimate(math.nan, math.nan, math.nan, n, "undefined: one class alone", patients)
     apart = one.variance + other.variance - 2 * delong.covariance(one, other)
@@ -200,8 +200,9 @@ def of_difference(
         return Estimate(value, value, value, n, method + "; degenerate: one ranking", patients)
     low, high = auc_bounds.difference(one, other)
     marks = few(tuple(map(min, one.patients, other.patients)))
-    both, views = (one.value, other.value), max(one.most, other.most)
-    marks += "" if marks else coverage.mark("difference", both, min(one.fewer, other.fewer), views)
+    kind = "gap" if pairing == "unpaired" else "difference"
+    cell = (one.value, other.value), min(one.fewer, other.fewer), max(one.most, other.most)
+    marks += "" if marks else coverage.mark(kind, *cell)
     return Estimate(value, low, high, n, method + marks, patients)
 
 

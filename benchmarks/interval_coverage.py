@@ -34,6 +34,7 @@ VIEWS = ((1, 0.3), (2, 0.3), (2, 0.8), (4, 0.3), (4, 0.8))  # views of a patient
 PATIENTS = (10, 15, 20, 30, 50, 100, 200)
 AUCS = (0.6, 0.7, 0.8, 0.9, 0.95, 0.97)
 PAIRS = ((0.7, 0.7), (0.7, 0.6), (0.8, 0.8), (0.9, 0.8), (0.9, 0.9), (0.95, 0.9), (0.97, 0.97))
+GAPS = ((0.7, 0.7), (0.9, 0.8), (0.95, 0.9), (0.97, 0.97))
 PROPORTIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97)
 DRAWS = 500  # of each bootstrap
 FOLDS = 5
@@ -66,7 +67,8 @@ def cells() -> list[Cell]:
     for kind, values in (("auc", AUCS), ("auc_rare", (0.7, 0.9, 0.97)), ("auc_coarse", (0.7, 0.9, 0.97))):
         found += [Cell(kind, (v,), *rest) for v in values for rest in _rest()]
     found += [Cell("folds", (v,), n, *rest) for v in (0.6, 0.8, 0.9, 0.97) for n, *rest in _rest() if n >= 15]
-    found += [Cell(kind, pair, *rest) for kind in ("difference", "gap") for pair in PAIRS for rest in _rest()]
+    found += [Cell("difference", pair, *rest) for pair in PAIRS for rest in _rest()]
+    found += [Cell("gap", pair, *rest) for pair in GAPS for rest in _rest()]
     found += [Cell("proportion", (v,), *rest) for v in PROPORTIONS for rest in _rest()]
     found += [Cell("proportion_folds", (v,), n, *rest) for v in PROPORTIONS for n, *rest in _rest() if n >= 15]
     found += [

@@ -110,9 +110,9 @@ def saliency(
     share, uniform = gradients.rim_share(maps[known], masks[known])
     groups = predictions.patients[: len(chosen)][known]
     return {
-        "saliency_rim_share": intervals.mean(share, groups, draws=shown.draws),
-        "uniform_rim_share": intervals.mean(uniform, groups, draws=shown.draws),
-        "saliency_rim_gain": intervals.mean(share - uniform, groups, draws=shown.draws),
+        "saliency_rim_share": intervals.mean(share, groups),
+        "uniform_rim_share": intervals.mean(uniform, groups),
+        "saliency_rim_gain": intervals.mean(share - uniform, groups),
     }
 
 

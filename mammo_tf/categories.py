@@ -53,7 +53,7 @@ def histogram(done: Sequence[Any], *, answers: tuple[str, str]) -> dict[str, int
     figures.save(figure, folder / "categories.png")
     parts = {"called_malignant_4_up": found >= 4, "called_malignant_below_4": found < 4}
     return {
-        name: intervals.mean(called[rows].astype(float), patients[rows], draws=first.shown.draws)
+        name: intervals.proportion(called[rows].astype(int), patients[rows])
         for name, rows in parts.items()
         if rows.any()
     }

@@ -75,7 +75,7 @@ def dreams(done: Any) -> dict[str, intervals.Estimate]:
     )
     draw(done, lesions, found.ways)
     films(done, lesions, found.ways)
-    return {name: intervals.mean(values, lesions.patients, draws=done.shown.draws) for name, values in facts.items()}
+    return {name: intervals.mean(values, lesions.patients) for name, values in facts.items()}
 
 
 @dataclasses.dataclass(frozen=True)

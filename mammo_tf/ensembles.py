@@ -95,12 +95,12 @@ def curve(done: Any) -> dict[str, intervals.Estimate]:
     rows = []
     for k in counts:
         scores = combine.average(each[:k])[:, 1].astype(float)
-        found = intervals.evaluate(p.labels, scores, p.patients, draws=done.shown.draws)
+        found = intervals.evaluate(p.labels, scores, p.patients)
         rows.append((k, {name: found[name] for name in METRICS}))
     write(done.folder / FILE, rows)
     figures.save(figures_comparisons.ensemble(rows, note=done.shown.note), done.folder / "ensemble.png")
     together, first = combine.average(each)[:, 1].astype(float), each[0, :, 1].astype(float)
-    gain = compare.compare(p.labels, together, first, p.patients, draws=done.shown.draws)
+    gain = compare.compare(p.labels, together, first, p.patients)
     alone = [intervals.auc(p.labels, one[:, 1].astype(float), p.patients).value for one in each]
     spread = intervals.Estimate(float(np.mean(alone)), min(alone), max(alone), len(names), "mean; least and largest")
     return {"ensemble_auc_gain": gain.auc, "ensemble_member_auc": spread}

@@ -82,7 +82,7 @@ def scored(
     explainers = registry.explainers(tuple(methods), model, given.images, given.inputs)
     explainers = _fitting(explainers, model, given)
     table = scores.table(model, given.inputs, given.masks, 1, explainers, settings or registry.SETTINGS)
-    found = claims(table, lesions.patients, draws=done.shown.draws)
+    found = claims(table, lesions.patients)
     found_words = {name: verdicts.words(verdict(found, name)) for name in explainers}
     for name, (sanity, finds) in found_words.items():
         LOG.info("%s: sanity check %s, finds the lesion: %s", name, sanity, finds)
@@ -141,17 +141,17 @@ def _fitting(
     return found
 
 
-def claims(table: Table, patients: np.ndarray, *, draws: int = 2000) -> Claims:
+def claims(table: Table, patients: np.ndarray) -> Claims:
     """Means and differences to chance of a `scores.table`, with 95 % intervals over patients, by claim."""
     found = {}
     for (method, score), values in table.items():
-        found[verdicts.claim(method, score)] = intervals.mean(values, patients, draws=draws)
+        found[verdicts.claim(method, score)] = intervals.mean(values, patients)
         chance = table.get((scores.CHANCE, score))
         if method != scores.CHANCE and chance is not None:
-            gap = intervals.mean(values - chance, patients, draws=draws)
+            gap = intervals.mean(values - chance, patients)
             found[verdicts.claim(method, score, gap=True)] = gap
         if score == "cascade":
-            strength = intervals.mean(np.abs(values), patients, draws=draws)
+            strength = intervals.mean(np.abs(values), patients)
             found[verdicts.claim(method, verdicts.SANITY)] = strength
     return found
 

@@ -154,7 +154,7 @@ def flips(done: Any) -> dict[str, intervals.Estimate]:
     done.ledger.read(done.reported)
     flipped = dataclasses.replace(p, scores=averaged[:, 1].astype(float))
     artifacts.write_predictions(done.folder / "predictions_flips.csv", flipped)
-    gain = compare.compare(p.labels, flipped.scores, p.scores, p.patients, draws=done.shown.draws)
+    gain = compare.compare(p.labels, flipped.scores, p.scores, p.patients)
     return {"auc_four_flips": intervals.auc(p.labels, flipped.scores, p.patients), "auc_flip_gain": gain.auc}
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mammo_tf import artifacts, pairs, records
-from mammo_tf.evaluation import auc_bounds, folds, holm, intervals, wilson
+from mammo_tf.evaluation import auc_bounds, differences, folds, holm, intervals, wilson
 from mammo_tf.tables import NOT_TRUSTED, Table, number, p_text, with_interval
 
 NOTES = (
@@ -66,17 +66,11 @@ def gap(published: records.Record, honest: records.Record) -> Gap:
     pairing = "paired" if both == len(union) else "partly paired" if both else "unpaired"
     ratios = [wilson.ratios(pairs.right(p, union), len(union)) for p in scored]
     n = sum(len(p.labels) for p in scored)
-    accuracy = intervals.Estimate(
-        ratios[0].value - ratios[1].value,
-        *wilson.bounds_of_difference(*ratios),
-        n,
-        f"{pairing}, Wilson intervals (MOVER)" + "".join(dict.fromkeys(map(intervals.mark_of_ratio, ratios))),
-        len(union),
-    )
+    accuracy = differences.proportions(*ratios, n, len(union), pairing)
     if any(p.classes > 2 for p in scored):
         return Gap(independent["auc"], accuracy, math.nan, both, len(union))
     found = [folds.influence(pairs.folds_of(p), union) for p in scored]
-    auc = intervals.of_difference(*found, n, len(union), pairing)
+    auc = differences.aucs(*found, n, len(union), pairing)
     return Gap(auc, accuracy, auc_bounds.p_of_difference(*found), both, len(union))
 
 

@@ -79,9 +79,9 @@ def measure(
     if scored[0].reported.classes > 2:
         fields = _of_classes(scored[0], shown.class_names, how)
     elif len(scored) == 1:
-        fields = _of_one(scored[0], how)
+        fields = _of_one(scored[0])
     else:
-        fields = _of_folds(scored, how)
+        fields = _of_folds(scored)
     return artifacts.Predictions.joined([one.reported for one in scored]), {
         **fields,
         "threshold": float(np.mean([one.threshold for one in scored])),
@@ -96,21 +96,17 @@ def _rule(protocol: Any, one: Scored) -> str:
     return getattr(rule, "func", rule).__name__
 
 
-def _validated(v: artifacts.Predictions | None, how: Mapping[str, Any]) -> dict[str, Any]:
-    return intervals.evaluate(v.labels, v.scores, v.patients, **how) if v else {}
-
-
-def _of_one(one: Scored, how: Mapping[str, Any]) -> dict[str, Any]:
-    p = one.reported
+def _of_one(one: Scored) -> dict[str, Any]:
+    p, v = one.reported, one.validation
     return {
-        "metrics": intervals.evaluate(p.labels, p.scores, p.patients, **how),
-        "validation": _validated(one.validation, how),
-        "tuned": intervals.evaluate(p.labels, p.scores, p.patients, threshold=one.threshold, **how),
-        "majority": intervals.majority_row(one.train_labels, p.labels, p.patients, **how),
+        "metrics": intervals.evaluate(p.labels, p.scores, p.patients),
+        "validation": intervals.evaluate(v.labels, v.scores, v.patients) if v else {},
+        "tuned": intervals.evaluate(p.labels, p.scores, p.patients, threshold=one.threshold),
+        "majority": intervals.majority_row(one.train_labels, p.labels, p.patients),
     }
 
 
-def _of_folds(scored: Sequence[Scored], how: Mapping[str, Any]) -> dict[str, Any]:
+def _of_folds(scored: Sequence[Scored]) -> dict[str, Any]:
     reported = [(s.reported.labels, s.reported.scores, s.reported.patients) for s in scored]
     parts = [s.validation for s in scored if s.validation]
     validation = [(p.labels, p.scores, p.patients) for p in parts]
@@ -119,10 +115,10 @@ def _of_folds(scored: Sequence[Scored], how: Mapping[str, Any]) -> dict[str, Any
         for s, (labels, _, patients) in zip(scored, reported, strict=True)
     ]
     return {
-        "metrics": folds.evaluate(reported, **how),
-        "validation": folds.evaluate(validation, **how) if validation else {},
-        "tuned": folds.evaluate(reported, threshold=[s.threshold for s in scored], **how),
-        "majority": folds.evaluate(constant, **how),
+        "metrics": folds.evaluate(reported),
+        "validation": folds.evaluate(validation) if validation else {},
+        "tuned": folds.evaluate(reported, threshold=[s.threshold for s in scored]),
+        "majority": folds.evaluate(constant),
         "per_fold": {name: folds.per_fold(reported)[name].tolist() for name in ("auc", "accuracy")},
     }
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mammo_tf import artifacts, cases, records
-from mammo_tf.evaluation import compare, folds, holm, intervals, wilson
+from mammo_tf.evaluation import compare, differences, folds, holm, intervals, wilson
 from mammo_tf.tables import Table, number, p_text, with_interval
 
 
@@ -136,14 +136,14 @@ def of_predictions(a: artifacts.Predictions, b: artifacts.Predictions, *, severa
         found = compare.compare(*compare.aligned(a, b))
         return [Pair("AUC", found.auc, found.auc_p), Pair("accuracy", found.accuracy, found.accuracy_p)]
     found, p = folds.auc_difference(folds_of(a), folds_of(b))
+    return [Pair("AUC", found, p), _of_answers(a, b, found.n)]
+
+
+def _of_answers(a: artifacts.Predictions, b: artifacts.Predictions, n: int) -> Pair:
+    """Accuracy of the likeliest class, a mean over folds where there are several."""
     union = np.unique(a.patients)
     ratios = [wilson.ratios(right(one, union), len(union)) for one in (a, b)]
-    bounds, value = wilson.bounds_of_difference(*ratios), ratios[0].value - ratios[1].value
-    method = "paired, Wilson intervals (MOVER)"
-    return [
-        Pair("AUC", found, p),
-        Pair("accuracy", intervals.Estimate(value, *bounds, found.n, method, len(union)), math.nan),
-    ]
+    return Pair("accuracy", differences.proportions(*ratios, n, len(union)), wilson.p_of_difference(*ratios))
 
 
 def right(p: artifacts.Predictions, union: np.ndarray) -> list[wilson.Counted]:
@@ -176,17 +176,12 @@ def predictions_file(record: records.Record) -> pathlib.Path | None:
 
 
 def _of_classes(a: artifacts.Predictions, b: artifacts.Predictions) -> Pair:
-    """Accuracy of the likeliest class, as `compare.compare` does it for two."""
+    """Accuracy alone; both were scored on the same patches."""
     if a.classes != b.classes:
         raise cases.MammoError(f"compare: the runs have {a.classes} and {b.classes} classes")
-    rows = {id: row for row, id in enumerate(b.ids)}
-    if set(rows) != set(a.ids):
+    if set(b.ids) != set(a.ids):
         raise cases.MammoError("compare: the runs were scored on different patches; a paired test needs one set")
-    order = np.array([rows[id] for id in a.ids], dtype=int)
-    right = [p.probabilities.argmax(axis=1) == p.labels for p in (a, b)]
-    gain = right[0].astype(float) - right[1][order].astype(float)
-    difference = intervals.mean(gain, a.patients)
-    return Pair("accuracy", difference, compare.p_of_mean(gain, a.patients))
+    return _of_answers(a, b, len(a.ids))
 
 
 def folds_of(p: artifacts.Predictions) -> list[folds.Fold]:

@@ -3,9 +3,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from mammo_tf import cases
-from mammo_tf.evaluation import compare, intervals, metrics
+from mammo_tf.evaluation import bootstrap, compare, intervals, metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,7 @@ def test_a_clear_difference_is_found_and_none_is_not():
 
 def test_p_values_are_uniform_when_nothing_differs():
     rng = np.random.default_rng(3)
-    found = [compare.compare(*compare.aligned(*pair(rng)), draws=200) for _ in range(200)]
+    found = [compare.compare(*compare.aligned(*pair(rng))) for _ in range(200)]
     assert np.mean([c.auc_p < 0.1 for c in found]) == pytest.approx(0.1, abs=0.065)
     assert np.mean([c.accuracy_p < 0.1 for c in found]) == pytest.approx(0.1, abs=0.065)
 
@@ -89,25 +90,33 @@ def test_other_examples_patients_or_labels_are_refused(change, message):
         compare.aligned(a, dataclasses.replace(b, **change))
 
 
-def test_the_p_of_a_mean_is_small_where_its_interval_leaves_out_0():
-    rng = np.random.default_rng(0)
-    groups = np.repeat(np.arange(50), 2)
-    far = 0.5 + rng.normal(size=100)
-    assert compare.p_of_mean(far, groups, draws=400) < 0.05 and intervals.mean(far, groups, draws=400).low > 0
-    assert compare.p_of_mean(-far, groups, draws=400) == compare.p_of_mean(far, groups, draws=400)
-    assert compare.p_of_mean(np.zeros(100), groups, draws=400) == 1
-    assert compare.p_of_mean(np.ones(100), groups, draws=400) == pytest.approx(2 / 401)
+def test_the_p_of_an_accuracy_is_small_where_its_interval_leaves_out_0():
+    rng, seen = np.random.default_rng(0), set()
+    for better in np.repeat([0.0, 0.5, 1.0], 10):
+        found = compare.compare(*compare.aligned(*pair(rng, better=better)))
+        outside = not found.accuracy.low <= 0 <= found.accuracy.high
+        assert (found.accuracy_p < 0.05) == outside
+        seen.add(outside)
+    assert seen == {True, False}
 
 
-def test_the_p_of_a_mean_knows_which_values_share_a_patient():
-    values = np.repeat(np.random.default_rng(1).normal(0.35, 1, size=25), 8)
-    apart = compare.p_of_mean(values, np.arange(200), draws=2000)
-    together = compare.p_of_mean(values, np.repeat(np.arange(25), 8), draws=2000)
-    assert apart < together / 5
+def test_the_accuracy_knows_which_answers_share_a_patient():
+    a, b = pair(np.random.default_rng(1), patients=40, views=1, better=1.5)
+    labels, ours, theirs = (np.repeat(one, 6) for one in (a.labels, a.scores, b.scores))
+    together = compare.compare(labels, ours, theirs, np.repeat(np.arange(40), 6))
+    apart = compare.compare(labels, ours, theirs, np.arange(240))
+    once = compare.compare(a.labels, a.scores, b.scores, np.arange(40))
+    assert apart.accuracy_p < together.accuracy_p / 5
+    assert (together.accuracy.low, together.accuracy.high) == pytest.approx(
+        (once.accuracy.low, once.accuracy.high), abs=2e-3
+    )
 
 
-def test_the_p_of_a_gain_in_accuracy_is_that_of_compare():
-    a, b = pair(np.random.default_rng(8), better=0.4)
+def test_the_accuracy_agrees_with_a_bootstrap_over_patients_on_a_large_sample():
+    a, b = pair(np.random.default_rng(8), patients=800, better=0.4)
     gain = ((a.scores >= 0.5) == a.labels).astype(float) - ((b.scores >= 0.5) == b.labels)
-    found = compare.compare(*compare.aligned(a, b), draws=300, seed=5)
-    assert compare.p_of_mean(gain, a.patients, draws=300, seed=5) == found.accuracy_p
+    index, count = bootstrap.patient_index(a.patients)
+    drawn = bootstrap.resample(count, 4000, 0) @ bootstrap.sums(gain[:, None], index, count)[:, 0] / len(gain)
+    found = compare.compare(*compare.aligned(a, b))
+    assert (found.accuracy.low, found.accuracy.high) == pytest.approx(bootstrap.bounds(drawn)[:2], abs=0.003)
+    assert found.accuracy_p == pytest.approx(2 * stats.norm.sf(abs(gain.mean()) / drawn.std()), rel=0.3)

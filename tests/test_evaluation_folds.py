@@ -31,8 +31,8 @@ def same(one, two):
 
 def test_one_fold_gives_what_intervals_give():
     fold = cohort()
-    found = folds.evaluate([fold], threshold=0.4, draws=300, seed=5)
-    expected = intervals.evaluate(*fold, threshold=0.4, draws=300, seed=5)
+    found = folds.evaluate([fold], threshold=0.4)
+    expected = intervals.evaluate(*fold, threshold=0.4)
     assert tuple(found) == KEYS
     for name in KEYS:
         assert same(found[name], expected[name])
@@ -42,7 +42,7 @@ def test_one_fold_gives_what_intervals_give():
 
 def test_the_value_is_the_mean_over_folds_and_the_method_says_so():
     parts = dealt(cohort(), 5)
-    found = folds.evaluate(parts, draws=50)
+    found = folds.evaluate(parts)
     aucs = [peer.roc_auc_score(fold.labels, fold.scores) for fold in parts]
     assert found["auc"].value == pytest.approx(np.mean(aucs))
     assert found["auc"].value != pytest.approx(metrics.auc(*cohort()[:2]))  # pooled
@@ -55,24 +55,35 @@ def test_the_value_is_the_mean_over_folds_and_the_method_says_so():
 
 
 @pytest.mark.parametrize("crossed", [True, False])
-def test_the_interval_of_the_loss_is_that_of_a_plain_loop_over_drawn_patients(crossed):
+def test_the_interval_of_the_loss_is_that_of_a_slow_sum_over_patients(crossed):
     fold = cohort(patients=24)
     parts = dealt(fold, 3) if crossed else [fold, folds.Fold(fold[0], cohort(9, patients=24).scores, fold[2])]
-    cuts = [0.4, 0.5, 0.6][: len(parts)]
-    found = folds.evaluate(parts, threshold=cuts, draws=40, seed=2)
-    union = sorted(set(fold.patients))
-    drawn = {"log_loss": []}
-    for row in bootstrap.resample(len(union), 40, seed=2):
-        each = {name: [] for name in drawn}
+    found = folds.evaluate(parts)["log_loss"]
+    mean = np.mean([peer.log_loss(part.labels, part.scores) for part in parts])
+    variance = 0.0
+    for name in sorted(set(fold.patients)):
+        total = 0.0
         for labels, scores, patients in parts:
-            rows = np.repeat(np.arange(len(labels)), [int(row[union.index(name)]) for name in patients])
-            y, s = labels[rows], scores[rows]
-            each["log_loss"].append(peer.log_loss(y, s, labels=[0, 1]))
-        for name, values in each.items():
-            drawn[name].append(np.mean(values))
-    for name, values in drawn.items():
-        low, high = np.nanquantile(values, [0.025, 0.975])
-        assert (found[name].low, found[name].high) == pytest.approx((low, high))
+            losses = -np.log(np.where(np.asarray(labels) == 1, scores, 1 - np.asarray(scores)))
+            count = len(set(patients))
+            mine = (losses - losses.mean())[np.asarray(patients) == name].sum() / (len(losses) * len(parts))
+            total += mine * np.sqrt(count / (count - 1))
+        variance += total**2
+    half = stats.t.ppf(0.975, 23) * np.sqrt(variance) / mean
+    assert (found.value, found.low, found.high) == pytest.approx((mean, mean * np.exp(-half), mean * np.exp(half)))
+
+
+def test_the_interval_of_the_loss_agrees_with_a_bootstrap_over_patients():
+    fold, names = cohort(patients=400), [f"p{i}" for i in range(400)]
+    parts, total = dealt(fold, 4), 0.0
+    weights = bootstrap.resample(400, 4000, seed=4)
+    for part in parts:
+        index = np.array([names.index(name) for name in part.patients])
+        sums = bootstrap.sums(np.column_stack([metrics.log_losses(*part[:2]), np.ones(len(index))]), index, 400)
+        drawn = weights @ sums
+        total = total + drawn[:, 0] / drawn[:, 1] / 4
+    found = folds.evaluate(parts)["log_loss"]
+    assert (found.low, found.high) == pytest.approx(bootstrap.bounds(total)[:2], abs=0.006)
 
 
 def test_folds_that_share_their_patients_add_no_certainty_and_folds_that_deal_them_do():
@@ -90,12 +101,12 @@ def test_folds_that_share_their_patients_add_no_certainty_and_folds_that_deal_th
 def test_the_interval_of_a_fixed_scorer_covers_its_auc():
     rng, truth, covered = np.random.default_rng(0), stats.norm.cdf(1.2 / 2), 0
     labels, patients = np.repeat(np.arange(100) % 2, 4), np.repeat(np.arange(100), 4)
-    for seed in range(200):
+    for _ in range(200):
         noise = np.repeat(rng.normal(size=100), 4) + rng.normal(size=400)
         scores = 1 / (1 + np.exp(-1.2 * labels - noise))
         part = (patients // 2) % 5
         parts = [folds.Fold(labels[part == k], scores[part == k], patients[part == k]) for k in range(5)]
-        found = folds.evaluate(parts, draws=500, seed=seed)["auc"]
+        found = folds.evaluate(parts)["auc"]
         covered += found.low <= truth <= found.high
     assert covered / 200 > 0.91  # 0.95 less 2.6 standard errors
 
@@ -109,13 +120,13 @@ def test_noise_pooled_over_folds_is_not_what_is_reported():
         level = -0.05 * (chosen.mean() - 0.5)
         parts.append(folds.Fold(chosen, 0.5 + level * 20 + 0.01 * rng.normal(size=40), np.arange(40) + 40 * k))
     pooled = metrics.auc(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
-    found = folds.evaluate(parts, draws=500)["auc"]
+    found = folds.evaluate(parts)["auc"]
     assert pooled < 0.45 and found.low < 0.5 < found.high
 
 
 def test_what_a_fold_leaves_undefined_is_told():
     negative = folds.Fold([0, 0], [0.1, 0.6], ["x", "y"])
-    found = folds.evaluate([cohort(), negative], draws=50)
+    found = folds.evaluate([cohort(), negative])
     for name in ("recall", "auc", "balanced_accuracy"):
         assert math.isnan(found[name].value) and found[name].method == "undefined in 1 of 2 folds"
     assert found["specificity"].low < found["specificity"].value < found["specificity"].high
@@ -128,17 +139,17 @@ def test_what_a_fold_leaves_undefined_is_told():
 def test_few_patients_are_counted_over_the_union():
     fold = cohort(patients=60)
     parts = dealt(fold, 5)
-    assert "few" not in folds.evaluate(parts, draws=20)["auc"].method
+    assert "few" not in folds.evaluate(parts)["auc"].method
     few = dealt(cohort(seed=1, patients=18), 3)
     positives = len({name for part in few for name, label in zip(part.patients, part.labels, strict=True) if label})
     assert positives < 10 and f"few positives ({positives} patients)" in folds.evaluate(few)["auc"].method
-    assert "few" not in folds.evaluate(few, draws=20)["accuracy"].method
+    assert "few" not in folds.evaluate(few)["accuracy"].method
 
 
 def test_names_are_matched_not_positions():
     fold = cohort(patients=40)
     other = folds.Fold(*(np.asarray(a)[::-1] for a in fold))
-    assert same(folds.evaluate([fold, other], draws=60)["auc"], folds.evaluate([fold], draws=60)["auc"])
+    assert same(folds.evaluate([fold, other])["auc"], folds.evaluate([fold])["auc"])
 
 
 @pytest.mark.parametrize(
@@ -153,7 +164,7 @@ def test_names_are_matched_not_positions():
 def test_what_does_not_fit_is_refused(parts, threshold, match):
     parts = [(y, s, list(p)) for y, s, p in parts]
     with pytest.raises(cases.MammoError, match=match):
-        folds.evaluate(parts, threshold=threshold, draws=5)
+        folds.evaluate(parts, threshold=threshold)
 
 
 def test_the_difference_of_a_run_and_itself_is_0_and_swapping_flips_the_sign():

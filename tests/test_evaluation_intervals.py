@@ -21,7 +21,7 @@ def cohort(rng, patients=60, views=4, gap=1.2):
 
 def test_values_are_the_point_metrics_and_lie_in_their_intervals():
     labels, scores, groups = cohort(np.random.default_rng(0))
-    found = intervals.evaluate(labels, scores, groups, draws=500)
+    found = intervals.evaluate(labels, scores, groups)
     assert set(found) == KEYS
     counts = metrics.count(labels, scores >= 0.5)
     for name, metric in metrics.OF_COUNTS.items():
@@ -32,17 +32,43 @@ def test_values_are_the_point_metrics_and_lie_in_their_intervals():
         assert estimate.low < estimate.value < estimate.high and (estimate.n, estimate.patients) == (240, 60)
     assert found["auc"].method == "score interval, clustered DeLong"
     assert found["accuracy"].method == found["f1"].method == "Wilson, clustered"
-    assert found["log_loss"].method == "clustered bootstrap, 500 draws"
+    assert found["log_loss"].method.startswith("Student over patients, of the logarithm")
 
 
-def test_the_seed_fixes_the_intervals_and_the_order_of_examples_does_not_matter():
+def test_the_order_of_examples_does_not_matter():
     labels, scores, groups = cohort(np.random.default_rng(1))
     order = np.random.default_rng(2).permutation(len(labels))
-    one = intervals.evaluate(labels, scores, groups, draws=200, seed=3)
-    two = intervals.evaluate(labels[order], scores[order], groups[order], draws=200, seed=3)
+    one = intervals.evaluate(labels, scores, groups)
+    two = intervals.evaluate(labels[order], scores[order], groups[order])
     for name in KEYS:
         assert (one[name].low, one[name].high) == pytest.approx((two[name].low, two[name].high))
-    assert intervals.evaluate(labels, scores, groups, draws=200, seed=4)["log_loss"] != one["log_loss"]
+
+
+def test_the_log_loss_has_the_bounds_of_students_test_on_the_scale_of_logarithms():
+    """One example a patient: the standard error is scipy's; by the delta method log M varies by that over M."""
+    labels, scores, _ = cohort(np.random.default_rng(3), views=1)
+    losses = metrics.log_losses(labels, scores)
+    low, high = stats.ttest_1samp(losses, 0).confidence_interval()
+    mean, half = losses.mean(), (high - low) / 2
+    found = intervals.evaluate(labels, scores, np.arange(len(labels)))["log_loss"]
+    assert (found.low, found.high) == pytest.approx((mean * np.exp(-half / mean), mean * np.exp(half / mean)))
+    plain = intervals.mean(losses, np.arange(len(labels)))
+    assert (plain.low, plain.high) == pytest.approx((low, high)) and plain.method == "Student over patients"
+    one, other = (
+        intervals.evaluate([0, 1], [0.3, 0.9], ["a", "a"])["log_loss"],
+        intervals.mean([0.5, 0.7], ["a", "a"]),
+    )
+    assert math.isnan(one.low) and math.isnan(other.low) and "degenerate: one patient" in other.method
+    assert intervals.mean([0.5, 0.5, 0.5], list("abc")).method.endswith("; degenerate")
+
+
+def test_the_log_loss_is_marked_by_the_cell_of_its_auc():
+    labels, scores, groups = cohort(np.random.default_rng(0), patients=20, gap=6)
+    found = intervals.evaluate(labels, scores, groups)
+    expected = intervals.coverage.mark("log_loss", found["auc"].value, 10, 4, (found["auc"].low, found["auc"].high))
+    assert expected and found["log_loss"].method.endswith(expected)
+    few = intervals.evaluate(*cohort(np.random.default_rng(0), patients=19))["log_loss"]
+    assert few.method.endswith("; few positives (9 patients)")
 
 
 def test_with_one_example_a_patient_accuracy_is_near_the_binomial_interval():
@@ -82,22 +108,20 @@ def test_few_patients_and_perfect_ranks_are_marked():
     assert perfect.value == perfect.high == 1 and 0.85 < perfect.low < 0.95
     assert "few" not in perfect.method
     assert "few negatives (2 patients)" in intervals.auc([0, 0, 1, 1], [0.1, 0.5, 0.4, 0.9], np.arange(4)).method
-    assert intervals.evaluate([0, 1], [0.1, 0.9], ["a", "b"], draws=50)["recall"].method.endswith(
-        "; few patients (1)"
-    )
+    assert intervals.evaluate([0, 1], [0.1, 0.9], ["a", "b"])["recall"].method.endswith("; few patients (1)")
 
 
 def test_undefined_metrics_are_nan_with_a_word_why():
-    found = intervals.evaluate([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4], list("abcd"), draws=100)
+    found = intervals.evaluate([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4], list("abcd"))
     assert math.isnan(found["precision"].value) and found["precision"].method == "undefined for these answers"
-    one_class = intervals.evaluate([0, 0], [0.1, 0.6], list("ab"), draws=100)
+    one_class = intervals.evaluate([0, 0], [0.1, 0.6], list("ab"))
     assert math.isnan(one_class["auc"].value) and one_class["auc"].method == "undefined: one class alone"
-    rare = intervals.evaluate([0, 1, 1, 0], [0.1, 0.6, 0.2, 0.3], list("abcd"), draws=1000)["precision"]
+    rare = intervals.evaluate([0, 1, 1, 0], [0.1, 0.6, 0.2, 0.3], list("abcd"))["precision"]
     assert rare.value == rare.high == 1 and rare.low == pytest.approx(1 / (1 + 1.959964**2), abs=1e-6)  # n = 1
 
 
 def test_estimates_go_to_json_and_back():
-    found = intervals.evaluate([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4], list("abcd"), draws=100)
+    found = intervals.evaluate([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4], list("abcd"))
     text = json.dumps({name: e.as_dict() for name, e in found.items()}, allow_nan=False)
     again = {name: intervals.Estimate.from_dict(fields) for name, fields in json.loads(text).items()}
     assert again["accuracy"] == found["accuracy"] and again["precision"].n == 4
@@ -106,14 +130,14 @@ def test_estimates_go_to_json_and_back():
 
 def test_the_majority_row_answers_the_training_share():
     train, labels = [0] * 70 + [1] * 30, np.array([0] * 60 + [1] * 40)
-    found = intervals.majority_row(train, labels, np.arange(100), draws=300)
+    found = intervals.majority_row(train, labels, np.arange(100))
     assert found["accuracy"].value == pytest.approx(0.6) and found["accuracy"].low < 0.6 < found["accuracy"].high
     assert (found["recall"].value, found["recall"].low, found["recall"].high) == (0, 0, 0)
     assert found["recall"].method == found["auc"].method == "constant answer: exact"
     assert found["auc"].value == 0.5 and math.isnan(found["precision"].value)
     expected = -(0.6 * math.log(0.7) + 0.4 * math.log(0.3))
     assert found["log_loss"].value == pytest.approx(expected)
-    assert intervals.majority_row([0, 1, 1], labels, np.arange(100), draws=50)["accuracy"].value == pytest.approx(0.4)
+    assert intervals.majority_row([0, 1, 1], labels, np.arange(100))["accuracy"].value == pytest.approx(0.4)
 
 
 def test_mean_is_clustered_and_counts_what_is_defined():

@@ -48,13 +48,13 @@ def test_the_threshold_comes_from_validation_and_the_rates_from_the_reported_par
     labels, patients = rng.integers(0, 2, 120), np.repeat(np.arange(40), 3)
     scores = rng.random(120) * 0.5 + 0.4 * labels
     rule = functools.partial(operating.at_specificity, specificity=0.8)
-    found = operating.operate((LABELS, SCORES), (labels, scores, patients), rule, draws=200, seed=3)
+    found = operating.operate((LABELS, SCORES), (labels, scores, patients), rule)
     assert found.threshold == pytest.approx(0.65) and found.rule == "at_specificity"
     assert found.aimed == (0.75, 0.8)
-    expected = intervals.evaluate(labels, scores, patients, threshold=found.threshold, draws=200, seed=3)
+    expected = intervals.evaluate(labels, scores, patients, threshold=found.threshold)
     assert (found.sensitivity, found.specificity) == (expected["recall"], expected["specificity"])
     assert found.sensitivity.value == pytest.approx(peer.recall_score(labels, scores >= 0.65))
-    assert operating.operate((LABELS, SCORES), (labels, scores, patients), draws=20).rule == "youden"
+    assert operating.operate((LABELS, SCORES), (labels, scores, patients)).rule == "youden"
 
 
 def test_the_rules_meet_the_contract_of_choose_threshold():

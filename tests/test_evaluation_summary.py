@@ -30,7 +30,7 @@ def test_every_row_is_what_its_module_gives():
     for key, statistic in at.items():
         assert found[key] == clustered.estimate([part], statistic, draws=100, seed=3), key
     assert found["auc"] == intervals.auc(*part)
-    measured = intervals.evaluate(*part, threshold=0.4, draws=100, seed=3)
+    measured = intervals.evaluate(*part, threshold=0.4)
     for key, name in (("sensitivity", "recall"), ("specificity", "specificity"), ("ppv", "precision")):
         assert found[key].value == pytest.approx(measured[name].value)
         assert (found[key].low, found[key].high) == pytest.approx((measured[name].low, measured[name].high))
@@ -49,7 +49,7 @@ def test_several_folds_are_means_and_shifted_scores_of_one_fold_do_not_matter():
     for key in ("auc", "average_precision", "partial_auc_specificity", "sensitivity_at"):
         assert both[key].value == pytest.approx(np.mean([one[key].value for one in each]))
         assert other[key].value == pytest.approx(both[key].value)
-    assert both["auc"] == folds.evaluate(parts, draws=100, seed=3)["auc"]
+    assert both["auc"] == folds.evaluate(parts)["auc"]
     assert np.isnan(both["ece_if_calibrated"].low)
 
 

@@ -270,7 +270,7 @@ def test_what_four_flips_add_is_measured_paired_and_read_once_more(tmp_path):
     claims = explaining.flips(seen)
     p = seen.predictions
     flipped = net.four_flips(examples).mean(axis=0)[:, 1]
-    expected = compare.compare(p.labels, flipped, p.scores, p.patients, draws=50)
+    expected = compare.compare(p.labels, flipped, p.scores, p.patients)
     assert claims["auc_flip_gain"].value == pytest.approx(expected.auc.value)
     plain = run.measure.intervals.auc(p.labels, p.scores, p.patients).value
     assert claims["auc_four_flips"].value == pytest.approx(plain + expected.auc.value)

@@ -74,8 +74,8 @@ def test_one_split_is_measured_by_intervals(tmp_path):
     predictions, fields = measure.measure(RULES, [one], SHOWN, seed=3)
     p = one.reported
     assert predictions is p
-    assert fields["metrics"] == intervals.evaluate(p.labels, p.scores, p.patients, draws=50, seed=3)
-    tuned = intervals.evaluate(p.labels, p.scores, p.patients, threshold=one.threshold, draws=50, seed=3)
+    assert fields["metrics"] == intervals.evaluate(p.labels, p.scores, p.patients)
+    tuned = intervals.evaluate(p.labels, p.scores, p.patients, threshold=one.threshold)
     assert fields["tuned"]["recall"] == tuned["recall"]
     assert fields["threshold"] == pytest.approx(one.threshold) and fields["threshold_rule"] == "youden"
     assert fields["majority"]["accuracy"].value == 0.5

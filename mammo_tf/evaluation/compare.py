@@ -1,7 +1,7 @@
 """Two classifiers on the same examples: paired differences that know which examples share a patient.
 
 AUC: bounds of `auc_bounds.difference`, by the clustered DeLong covariance (Obuchowski 1997, doi:10.2307/2533958).
-Accuracy: paired bootstrap over patients.
+Accuracy: from both Wilson intervals and their correlation (`wilson.bounds_of_difference`).
 
     found = compare.compare(*compare.aligned(predictions_a, predictions_b))
     found.auc.value, found.auc_p
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mammo_tf import cases
-from mammo_tf.evaluation import auc_bounds, bootstrap, delong, intervals, metrics
+from mammo_tf.evaluation import auc_bounds, bootstrap, delong, differences, intervals, metrics, wilson
 
-ALGORITHM_VERSION = 2
+ALGORITHM_VERSION = 3
 
 
 class Scored(Protocol):
@@ -33,7 +33,7 @@ class Scored(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Differences a - b with 95 % intervals and two-sided p-values (NaN where there is no standard error)."""
+    """Differences a - b with 95 % intervals and two-sided p-values (NaN where a difference is not defined)."""
 
     auc: intervals.Estimate
     auc_p: float
@@ -69,15 +69,11 @@ def compare(
     scores_a: ArrayLike,
     scores_b: ArrayLike,
     groups: Sequence[str] | np.ndarray,
-    *,
-    draws: int = 2000,
-    seed: int = 0,
 ) -> Comparison:
     """AUC and accuracy (at 0.5) of a minus b.
 
     Args:
         labels, scores_a, scores_b, groups: (N,) each, row by row the same example; `aligned` makes them.
-        draws, seed: of the bootstrap.
 
     Raises:
         cases.MammoError: as `metrics.checked`, or lengths that differ.
@@ -86,20 +82,15 @@ def compare(
     labels, scores_b = metrics.checked(labels, scores_b)
     if len(groups) != len(labels):
         raise cases.MammoError(f"compare: {len(groups)} patients for {len(labels)} examples; expected one for each")
-    index, _ = bootstrap.patient_index(np.asarray(groups))
-    right = [(scores >= 0.5) == (labels == 1) for scores in (scores_a, scores_b)]
-    gain = right[0].astype(float) - right[1].astype(float)
-    patients = int(index.max()) + 1
+    index, patients = bootstrap.patient_index(np.asarray(groups))
     both = [delong.influence([(labels, scores, index)], patients) for scores in (scores_a, scores_b)]
-    accuracy = intervals.mean(gain, groups, draws=draws, seed=seed), _p_value(gain, index, draws, seed)
-    auc = intervals.of_difference(*both, len(labels), patients)
-    return Comparison(auc, auc_bounds.p_of_difference(*both), *accuracy)
-
-
-def p_of_mean(values: ArrayLike, groups: Sequence[str] | np.ndarray, *, draws: int = 2000, seed: int = 0) -> float:
-    """Two-sided p that the mean of values (N,) is 0, from the bootstrap over patients of `intervals.mean`."""
-    index, _ = bootstrap.patient_index(np.asarray(groups))
-    return _p_value(np.asarray(values, float), index, draws, seed)
+    answers = [((scores >= 0.5) == (labels == 1)).astype(float) for scores in (scores_a, scores_b)]
+    right = [wilson.ratios([(one, np.ones(len(one)), index)], patients) for one in answers]
+    auc, accuracy = (
+        differences.aucs(*both, len(labels), patients),
+        differences.proportions(*right, len(labels), patients),
+    )
+    return Comparison(auc, auc_bounds.p_of_difference(*both), accuracy, wilson.p_of_difference(*right))
 
 
 def _by_id(scored: Scored) -> dict[str, int]:
@@ -107,11 +98,3 @@ def _by_id(scored: Scored) -> dict[str, int]:
     if len(rows) < len(scored.ids):
         raise cases.MammoError(f"compare: {len(scored.ids) - len(rows)} example ids repeat within one run")
     return rows
-
-
-def _p_value(gain: np.ndarray, index: np.ndarray, draws: int, seed: int) -> float:
-    """Two-sided, from the share of draws on either side of 0, at least 1 / (draws + 1)."""
-    patients = int(index.max()) + 1
-    drawn = bootstrap.resample(patients, draws, seed) @ bootstrap.sums(gain[:, None], index, patients)[:, 0]
-    fewer = min((drawn <= 0).sum(), (drawn >= 0).sum())
-    return float(min(1.0, 2 * (fewer + 1) / (draws + 1)))

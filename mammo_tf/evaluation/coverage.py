@@ -20,8 +20,9 @@ FILE = pathlib.Path(__file__).with_name("coverage.csv")
 LEAST, MOST = 0.93, 0.97
 HIGHEST = 0.999  # values above are taken for it
 COLUMNS = ("kind", "method", "value", "patients", "views", "rho", "studies", "coverage", "width")
-DEFAULT = {"auc": "score", "folds": "score", "difference": "score", "gap": "score"}
-DEFAULT |= dict.fromkeys(("proportion", "proportion_folds", "balanced"), "wilson")
+DEFAULT = {"auc": "score", "folds": "score", "difference": "score", "gap": "score", "log_loss": "student, log"}
+DEFAULT |= dict.fromkeys(("proportion", "proportion_folds", "balanced", "precision", "f1"), "wilson")
+DEFAULT |= {"accuracy_difference": "wilson"}
 Value = tuple[float, ...]
 
 
@@ -33,8 +34,10 @@ def mark(kind: str, value: float | Value, patients: int, views: float, bounds: V
 
     Args:
         kind: "auc", "folds" (a mean of AUCs), "difference" (of two AUCs on the same patients), "gap" (on others),
-            "proportion", "proportion_folds" (a mean of proportions), "balanced" (balanced accuracy).
-        value: measured, in [0, 1], taken as 1 - value below 1/2; of a difference or gap both AUCs.
+            "proportion", "proportion_folds" (a mean of proportions), "balanced" (balanced accuracy), "precision",
+            "f1", "accuracy_difference" (of two accuracies on the same patients), "log_loss".
+        value: measured, in [0, 1], taken as 1 - value below 1/2; of a difference or gap both values, of a log-loss
+            the AUC.
         patients: of the rarer class, or of those counted.
         views: examples that a patient counts for, 1 at least.
         bounds: of the interval; none for a difference.

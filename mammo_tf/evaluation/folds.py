@@ -2,9 +2,8 @@
 
 Folds are the test parts of a cross-validation (a patient stands in one) or one part scored by nets of several
 training subsets (a patient stands in all). Bounds are those of `intervals` with each patient's examples summed over
-the folds where she stands: so folds that share patients are not taken for independent ones. Of the log-loss one
-bootstrap over patients serves every fold. What other training patients would have done is not in the interval; the
-standard deviation over folds, told by `method`, shows some of it.
+the folds where she stands: so folds that share patients are not taken for independent ones. What other training
+patients would have done is not in the interval; the deviation over folds, told by `method`, shows some of it.
 AUCs are never pooled over folds: scores of different nets have no common scale (on noise a pooled AUC fell to 0.32).
 
     found = folds.evaluate([(labels, scores, patients), ...], threshold=[0.31, 0.44, ...])
@@ -22,9 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mammo_tf import cases
-from mammo_tf.evaluation import auc_bounds, bootstrap, delong, intervals, metrics
+from mammo_tf.evaluation import auc_bounds, delong, differences, intervals, metrics
 
-ALGORITHM_VERSION = 2
+ALGORITHM_VERSION = 3
 
 
 class Fold(NamedTuple):
@@ -41,9 +40,7 @@ class Fold(NamedTuple):
     patients: Sequence[str] | np.ndarray
 
 
-def evaluate(
-    folds: Sequence[Fold], *, threshold: float | Sequence[float] = 0.5, draws: int = 2000, seed: int = 0
-) -> dict[str, intervals.Estimate]:
+def evaluate(folds: Sequence[Fold], *, threshold: float | Sequence[float] = 0.5) -> dict[str, intervals.Estimate]:
     """The mean over folds of accuracy, balanced_accuracy, precision, recall, specificity, f1, log_loss and auc.
 
     A metric that one fold leaves undefined has no mean. One fold alone gives what `intervals.evaluate` gives.
@@ -51,7 +48,6 @@ def evaluate(
     Args:
         folds: one at least.
         threshold: `score >= threshold` is called 1; one for all, or one a fold, chosen on that fold's validation.
-        draws, seed: of the bootstrap.
 
     Returns:
         By metric; n counts examples over all folds, patients each patient once.
@@ -65,12 +61,10 @@ def evaluate(
     points, n = _points(checked, chosen), sum(len(fold.labels) for fold in checked)
     answers = [(f.labels, f.scores >= t, i) for f, t, i in zip(checked, chosen, index, strict=True)]
     found = intervals.of_counts(answers, len(union))
-    losses = _mean_losses(checked, index, bootstrap.resample(len(union), draws, seed))
-    low, high, undefined = bootstrap.bounds(losses)
-    method = f"clustered bootstrap, {draws} draws"
-    method += f"; undefined in {100 * undefined:.2g} % of the draws" if undefined else ""
-    found["log_loss"] = intervals.Estimate(float(points["log_loss"].mean()), low, high, n, method, len(union))
-    found["auc"] = intervals.of_influence(influence(checked, union), n, len(union))
+    ranking = influence(checked, union)
+    losses = [(metrics.log_losses(f.labels, f.scores), i) for f, i in zip(checked, index, strict=True)]
+    found["log_loss"] = intervals.of_losses(losses, len(union), ranking)
+    found["auc"] = intervals.of_influence(ranking, n, len(union))
     return {name: _told(estimate, points[name]) for name, estimate in found.items()}
 
 
@@ -102,7 +96,7 @@ def auc_difference(one: Sequence[Fold], other: Sequence[Fold]) -> tuple[interval
         raise cases.MammoError(f"folds: {alone} patients are scored in one run alone; a paired test needs one part")
     both = influence(one, union), influence(other, union)
     n = max(sum(len(f.labels) for f in folds) for folds in (one, other))
-    return intervals.of_difference(*both, n, len(union)), auc_bounds.p_of_difference(*both)
+    return differences.aucs(*both, n, len(union)), auc_bounds.p_of_difference(*both)
 
 
 def influence(folds: Sequence[Fold], union: np.ndarray) -> delong.Influence:
@@ -155,16 +149,6 @@ def _values(sums: np.ndarray) -> dict[str, np.ndarray]:
 def _points(folds: Sequence[Fold], chosen: Sequence[float]) -> dict[str, np.ndarray]:
     values = _values(np.stack([_sums(fold, t).sum(axis=0) for fold, t in zip(folds, chosen, strict=True)]))
     return {**values, "auc": np.array([metrics.auc(fold.labels, fold.scores) for fold in folds])}
-
-
-def _mean_losses(folds: Sequence[Fold], index: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
-    """The mean over folds of the log-loss in every draw, (draws,); NaN where a draw empties a fold."""
-    total = np.zeros(len(weights))
-    for fold, rows in zip(folds, index, strict=True):
-        losses = metrics.log_losses(fold.labels, fold.scores)
-        sums = weights @ bootstrap.sums(np.column_stack([losses, np.ones(len(losses))]), rows, weights.shape[1])
-        total += np.divide(sums[:, 0], sums[:, 1], out=np.full(len(sums), np.nan), where=sums[:, 1] > 0)
-    return total / len(folds)
 
 
 def _told(estimate: intervals.Estimate, values: np.ndarray) -> intervals.Estimate:

@@ -1,8 +1,8 @@
 """Every metric with a 95 % interval that knows that the examples of one patient belong together.
 
 AUC: score interval with clustered DeLong (`auc_bounds`). What is made of counts: Wilson's interval at an effective
-number of examples (`wilson`). Everything else: percentile bootstrap over patients. Plain intervals, which take the
-views of a patient as independent, are too narrow. `coverage` says how often each covers, by simulation.
+number of examples (`wilson`). Log-loss and other means: Student's interval over patients (`means`). Plain intervals,
+which take the views of a patient as independent, are too narrow. `coverage` says how often each covers.
 
     found = intervals.evaluate(labels, scores, patients)
     found["auc"].low, found["auc"].high
@@ -19,14 +19,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mammo_tf import cases
-from mammo_tf.evaluation import auc_bounds, bootstrap, coverage, delong, metrics, wilson
+from mammo_tf.evaluation import auc_bounds, bootstrap, coverage, delong, means, metrics, wilson
 
-ALGORITHM_VERSION = 2
+ALGORITHM_VERSION = 3
 
 FEW, FEW_FOLDS = 10, 15  # patients of a class, of one part and of folds; below it no coverage was simulated
 AUC_METHOD = "score interval, clustered DeLong"
 COUNT_METHOD = "Wilson, clustered"
-DIFFERENCE_METHOD = "score intervals (MOVER), clustered DeLong"
+LOSS_METHOD = "Student over patients, of the logarithm"
+MEAN_METHOD = "Student over patients"
 CONSTANT = "constant answer: exact"
 
 
@@ -67,8 +68,6 @@ def evaluate(
     groups: Sequence[str] | np.ndarray,
     *,
     threshold: float = 0.5,
-    draws: int = 2000,
-    seed: int = 0,
 ) -> dict[str, Estimate]:
     """Accuracy, balanced accuracy, precision, recall, specificity, f1, log_loss and auc of one classifier.
 
@@ -77,20 +76,17 @@ def evaluate(
         scores: P(class 1) (N,); `score >= threshold` is called 1.
         groups: the patient of each example (N,).
         threshold: operating point, chosen on other data.
-        draws, seed: of the bootstrap.
 
     Raises:
         cases.MammoError: as `metrics.checked`, or groups of another length.
     """
     labels, scores = metrics.checked(labels, scores)
     index, patients = _index(groups, len(labels))
-    losses = metrics.log_losses(labels, scores)
-    table = bootstrap.sums(np.column_stack([losses, np.ones(len(losses))]), index, patients)
-    drawn = bootstrap.resample(patients, draws, seed) @ table
+    ranking = delong.influence([(labels, scores, index)], patients)
     return {
         **of_counts([(labels, scores >= threshold, index)], patients),
-        "log_loss": _percentile(float(losses.mean()), drawn[:, 0] / drawn[:, 1], len(labels), patients),
-        "auc": auc(labels, scores, groups),
+        "log_loss": of_losses([(metrics.log_losses(labels, scores), index)], patients, ranking),
+        "auc": of_influence(ranking, len(labels), patients),
     }
 
 
@@ -117,6 +113,23 @@ def of_counts(folds: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], patien
             told = COUNT_METHOD + mark_of_ratio(found[name])
         estimates[name] = Estimate(float(value), low, high, n, told, patients)
     return estimates
+
+
+def of_losses(folds: Sequence[tuple[np.ndarray, np.ndarray]], patients: int, ranking: delong.Influence) -> Estimate:
+    """The mean log-loss, or its mean over folds.
+
+    Args:
+        folds: losses (N,) and patients (N,) in 0..patients-1 of each, one at least.
+        patients: over all folds.
+        ranking: of the AUC of the same scores, by which `coverage` knows how often the bounds cover.
+    """
+    found = wilson.ratios([(losses, np.ones(len(losses)), index) for losses, index in folds], patients)
+    marks = few(ranking.patients)
+    if not marks:
+        ends = None if ranking.constant else auc_bounds.single(ranking)
+        marks = coverage.mark("log_loss", ranking.value, ranking.fewer, ranking.most, ends)
+    n = sum(len(losses) for losses, _ in folds)
+    return Estimate(found.value, *means.student_log(found), n, LOSS_METHOD + marks, patients)
 
 
 def proportion(values: ArrayLike, groups: Sequence[str] | np.ndarray) -> Estimate:
@@ -188,24 +201,6 @@ def of_influence(found: delong.Influence, n: int, patients: int) -> Estimate:
     return Estimate(found.value, low, high, n, AUC_METHOD + marks, patients)
 
 
-def of_difference(
-    one: delong.Influence, other: delong.Influence, n: int, patients: int, pairing: str = "paired"
-) -> Estimate:
-    """The estimate of one mean AUC minus another (`auc_bounds.difference`), also "partly paired", "unpaired"."""
-    value, method = one.value - other.value, f"{pairing}, {DIFFERENCE_METHOD}"
-    if math.isnan(value):
-        return Estimate(math.nan, math.nan, math.nan, n, "undefined: one class alone", patients)
-    apart = one.variance + other.variance - 2 * delong.covariance(one, other)
-    if apart <= 1e-15 < one.variance:
-        return Estimate(value, value, value, n, method + "; degenerate: one ranking", patients)
-    low, high = auc_bounds.difference(one, other)
-    marks = few(tuple(map(min, one.patients, other.patients)))
-    kind = "gap" if pairing == "unpaired" else "difference"
-    cell = (one.value, other.value), min(one.fewer, other.fewer), max(one.most, other.most)
-    marks += "" if marks else coverage.mark(kind, *cell)
-    return Estimate(value, low, high, n, method + marks, patients)
-
-
 def auc_bootstrap(
     labels: ArrayLike,
     scores: ArrayLike,
@@ -221,26 +216,24 @@ def auc_bootstrap(
     return _percentile(metrics.auc(labels, scores), drawn, len(labels), patients)
 
 
-def mean(values: ArrayLike, groups: Sequence[str] | np.ndarray, *, draws: int = 2000, seed: int = 0) -> Estimate:
-    """Mean of values (N,) with a percentile interval over patients; NaNs are left out and n counts the rest."""
+def mean(values: ArrayLike, groups: Sequence[str] | np.ndarray) -> Estimate:
+    """Mean of values (N,) with Student's interval over patients; NaNs are left out and n counts the rest."""
     values = np.asarray(values, dtype=np.float64)
     index, _ = _index(groups, len(values))
     defined = ~np.isnan(values)
     if not defined.any():
         return Estimate(math.nan, math.nan, math.nan, 0, "undefined: no values")
     index, patients = bootstrap.patient_index(index[defined])
-    table = bootstrap.sums(np.column_stack([values[defined], np.ones(defined.sum())]), index, patients)
-    drawn = bootstrap.resample(patients, draws, seed) @ table
-    return _percentile(float(values[defined].mean()), drawn[:, 0] / drawn[:, 1], int(defined.sum()), patients)
+    found = wilson.ratios([(values[defined], np.ones(defined.sum()), index)], patients)
+    low, high = means.student(found)
+    mark = "; degenerate: one patient" if patients == 1 else "; degenerate" if low == high else ""
+    return Estimate(found.value, low, high, int(defined.sum()), MEAN_METHOD + mark, patients)
 
 
 def majority_row(
     train_labels: ArrayLike,
     labels: ArrayLike,
     groups: Sequence[str] | np.ndarray,
-    *,
-    draws: int = 2000,
-    seed: int = 0,
 ) -> dict[str, Estimate]:
     """`evaluate` of the classifier that gives every example the share of class 1 in training: the row to beat.
 
@@ -249,7 +242,7 @@ def majority_row(
     """
     train_labels, _ = metrics.checked(train_labels, np.zeros(np.shape(train_labels)))
     scores = np.full(np.shape(labels), train_labels.mean())
-    return constant(evaluate(labels, scores, groups, draws=draws, seed=seed))
+    return constant(evaluate(labels, scores, groups))
 
 
 def constant(found: Mapping[str, Estimate]) -> dict[str, Estimate]:

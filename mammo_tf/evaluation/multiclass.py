@@ -1,8 +1,9 @@
 """A classifier of K classes (the patch nets of shen2019, Table 1): metrics with intervals over patients.
 
-Wilson's bounds for accuracy and recalls (`wilson`), a percentile bootstrap over whole patients for the rest, the
-macro one-vs-rest AUC too. What chance gives: balanced accuracy 1 / K and every AUC 1/2 for any answer that does not
-look at the image; accuracy as much as the share of the commonest class, which is why `majority` is the row to beat.
+Wilson's bounds for accuracy and recalls (`wilson`), Student's for the log-loss (`means`), a percentile bootstrap over
+whole patients for balanced accuracy and the macro one-vs-rest AUC. What chance gives: balanced accuracy 1 / K and
+every AUC 1/2 for any answer that does not look at the image; accuracy as much as the share of the commonest class,
+which is why `majority` is the row to beat.
 
     found = multiclass.evaluate(labels, probabilities, patients, ("background", "malignant mass", ...))
     found["accuracy"].low, found["recall: malignant mass"].value
@@ -18,9 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mammo_tf import cases
-from mammo_tf.evaluation import bootstrap, intervals, metrics, wilson
+from mammo_tf.evaluation import bootstrap, intervals, means, metrics, wilson
 
-ALGORITHM_VERSION = 2
+ALGORITHM_VERSION = 3
 
 TOLERANCE = 1e-3  # by which the probabilities of an example may miss the sum 1
 ROUNDING = 1e-5  # by which a probability in float32 may pass 1
@@ -64,12 +65,13 @@ def evaluate(
     points, drawn = (_values(sums, class_names, there) for sums in (table.sum(axis=0), weights @ table))
     points["auc"], drawn["auc"] = auc(labels, p), _auc_draws(labels, p, index, weights)
     few, counted = _few(labels, index, class_names), _counted(labels, p, index, class_names)
-    return {
-        name: _wilson(counted[name], (len(labels), patients))
-        if name in counted
-        else _estimate(float(points[name]), drawn[name], (len(labels), patients), few)
-        for name in points
-    }
+    loss = wilson.ratios([(log_losses(labels, p), np.ones(len(labels)), index)], patients)
+    method = intervals.LOSS_METHOD + few
+    found = {"log_loss": intervals.Estimate(loss.value, *means.student_log(loss), len(labels), method, patients)}
+    found |= {name: _wilson(one, (len(labels), patients)) for name, one in counted.items()}
+    for name in ("balanced_accuracy", "auc"):
+        found[name] = _estimate(float(points[name]), drawn[name], (len(labels), patients), few)
+    return {name: found[name] for name in points}
 
 
 def majority(

@@ -44,22 +44,18 @@ def operate(
     validation: tuple[ArrayLike, ArrayLike],
     reported: tuple[ArrayLike, ArrayLike, Sequence[str] | np.ndarray],
     rule: thresholds.Rule = thresholds.youden,
-    *,
-    draws: int = 2000,
-    seed: int = 0,
 ) -> Operating:
     """The operating point that `rule` chooses on validation, measured on the reported part.
 
     Args:
         validation: labels 0/1 (M,) and scores (M,), what the rule sees.
         reported: labels 0/1 (N,), scores (N,) and the patient of each example (N,).
-        draws, seed: of the bootstrap over patients.
 
     Raises:
         cases.MammoError: as `thresholds.choose_threshold` and `intervals.evaluate`.
     """
     threshold = thresholds.choose_threshold(*validation, rule)
-    found = intervals.evaluate(*reported, threshold=threshold, draws=draws, seed=seed)
+    found = intervals.evaluate(*reported, threshold=threshold)
     on_validation = metrics.count(validation[0], np.asarray(validation[1]) >= threshold)
     return Operating(
         threshold,

@@ -150,7 +150,7 @@ def recalibrate(
     labels, scores = calibration.probabilities(*reported[:2])
     mapped, how = found(scores), {"draws": draws, "seed": seed}
     before, after = (_measured(labels, some, reported[2], bins, how) for some in (scores, mapped))
-    gain = intervals.mean((mapped - labels) ** 2 - (scores - labels) ** 2, reported[2], **how)
+    gain = intervals.mean((mapped - labels) ** 2 - (scores - labels) ** 2, reported[2])
     return Recalibrated(found, mapped, before, after, gain)
 
 
@@ -158,10 +158,9 @@ def _measured(
     labels: np.ndarray, scores: np.ndarray, patients: Any, bins: int, how: dict[str, int]
 ) -> dict[str, intervals.Estimate]:
     part = [(labels, scores, patients)]
-    losses = metrics.log_losses(labels, scores)
     return {
         "brier": clustered.estimate(part, calibration.brier, **how),
-        "log_loss": intervals.mean(losses, patients, **how),
+        "log_loss": intervals.evaluate(labels, scores, patients)["log_loss"],
         "ece": clustered.estimate(part, functools.partial(calibration.ece, bins=bins), **how),
     }
 

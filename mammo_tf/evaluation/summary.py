@@ -80,8 +80,7 @@ def _estimate(parts: Any, asked: Asked, statistic: Callable[..., Any], stratifie
 
 def _ranking(parts: Sequence[folds.Fold], asked: Asked) -> list[Row]:
     of, sp, se = functools.partial(_estimate, parts, asked), asked.specificity, asked.sensitivity
-    how = {"draws": asked.draws, "seed": asked.seed}
-    auc = intervals.auc(*parts[0]) if len(parts) == 1 else folds.evaluate(parts, **how)["auc"]
+    auc = intervals.auc(*parts[0]) if len(parts) == 1 else folds.evaluate(parts)["auc"]
     found = [Row("auc", "AUC", auc, "chance 0.5")]
     if sp < 1:
         label, part = f"partial AUC, specificity {sp:g} and up", of(partial.auc, max_fpr=1 - sp)
@@ -101,7 +100,7 @@ def _ranking(parts: Sequence[folds.Fold], asked: Asked) -> list[Row]:
 
 def _at_threshold(parts: Sequence[folds.Fold], asked: Asked) -> list[Row]:
     of, at = functools.partial(_estimate, parts, asked), f"at threshold {asked.threshold:.3g}"
-    measured = folds.evaluate(parts, threshold=asked.threshold, draws=asked.draws, seed=asked.seed)
+    measured = folds.evaluate(parts, threshold=asked.threshold)
     named = (("sensitivity", "recall"), ("specificity", "specificity"), ("ppv", "precision"))
     found = [Row(key, f"{key.upper() if key == 'ppv' else key} {at}", measured[name]) for key, name in named]
     if asked.prevalence is None:

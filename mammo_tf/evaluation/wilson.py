@@ -132,6 +132,17 @@ def bounds_of_difference(one: Ratio, other: Ratio, z: float = Z95) -> tuple[floa
     return mover.difference((one.value, other.value), [bounds(one, z), bounds(other, z)], _correlation(one, other))
 
 
+def p_of_difference(one: Ratio, other: Ratio) -> float:
+    """Two-sided p that both are equal, by `bounds_of_difference`; NaN where a value is."""
+
+    def ends(z: float) -> list[tuple[float, float]]:
+        return [bounds(one, z), bounds(other, z)]
+
+    if math.isnan(one.value) or math.isnan(other.value):
+        return math.nan
+    return mover.p_value((one.value, other.value), ends, _correlation(one, other))
+
+
 def _correlation(one: Ratio, other: Ratio) -> float:
     """Of the two estimates; 0 where nothing varies."""
     size = math.sqrt(float(one.errors @ one.errors) * float(other.errors @ other.errors))

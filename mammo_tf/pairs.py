@@ -59,7 +59,7 @@ def comparisons_table(experiment: Any, group: Sequence[records.Record]) -> Table
     columns += ["measured difference", "p", "p, Holm", "says"]
     notes = [
         "Paired differences on the same examples, 95 % intervals over patients (score intervals with clustered "
-        "DeLong for AUCs and their means over splits, bootstrap for accuracies). p, Holm: corrected for the "
+        "DeLong for AUCs and their means over splits, Wilson's for accuracies). p, Holm: corrected for the "
         "comparisons of the same protocol and seed; `says` goes by it, and by the interval where there is no p."
     ]
     if any(row[4].endswith("parts") for row in rows):

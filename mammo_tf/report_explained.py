@@ -48,7 +48,7 @@ def _rows(record: records.Record) -> list[list[str]]:
 def _notes(rows: Sequence[Sequence[str]]) -> list[str]:
     notes = [
         "Maps for the score of class 1 (its logit less the mean of all) over lesions of class 1 of the reported "
-        "part; means with 95 % intervals over patients (bootstrap). pointing: the strongest pixel is in the lesion. "
+        "part; means with 95 % intervals over patients. pointing: the strongest pixel is in the lesion. "
         "energy inside: share of the map's sum of squares there. AUC of pixels: one of the lesion is stronger than "
         "one outside. Dice: of the lesion with as many of the strongest pixels. deletion, insertion: area under the "
         "class's probability while the strongest pixels are taken away (small is good) or brought back (large is "

@@ -49,10 +49,12 @@ def proportions(
     value, method = one.value - other.value, f"{pairing}, {PROPORTION_METHOD}"
     if math.isnan(value):
         return intervals.Estimate(math.nan, math.nan, math.nan, n, "undefined for these answers", patients)
+    apart = one.errors - other.errors
+    if apart @ apart <= 1e-15 < one.errors @ one.errors:
+        return intervals.Estimate(value, value, value, n, method + "; degenerate: one set of answers", patients)
     low, high = wilson.bounds_of_difference(one, other)
     marks = "".join(dict.fromkeys(map(intervals.mark_of_ratio, (one, other))))
     if pairing == "paired" and one.folds == other.folds == 1 and "few" not in marks:
         fewer, views = min(one.patients, other.patients), max(one.most, other.most)
         marks = coverage.mark("accuracy_difference", (one.value, other.value), fewer, views)
-    marks += "; degenerate" if low == high else ""
     return intervals.Estimate(value, low, high, n, method + marks, patients)

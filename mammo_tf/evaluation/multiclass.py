@@ -66,8 +66,11 @@ def evaluate(
     points["auc"], drawn["auc"] = auc(labels, p), _auc_draws(labels, p, index, weights)
     few, counted = _few(labels, index, class_names), _counted(labels, p, index, class_names)
     loss = wilson.ratios([(log_losses(labels, p), np.ones(len(labels)), index)], patients)
-    method = intervals.LOSS_METHOD + few
-    found = {"log_loss": intervals.Estimate(loss.value, *means.student_log(loss), len(labels), method, patients)}
+    found = {
+        "log_loss": intervals.Estimate(
+            loss.value, *means.student_log(loss), len(labels), intervals.LOSS_METHOD, patients
+        )
+    }
     found |= {name: _wilson(one, (len(labels), patients)) for name, one in counted.items()}
     for name in ("balanced_accuracy", "auc"):
         found[name] = _estimate(float(points[name]), drawn[name], (len(labels), patients), few)

@@ -259,9 +259,14 @@ def _student(found: wilson.Ratio) -> Bounds:
 
 
 def _of_answers(cell: Cell, rng: np.random.Generator) -> dict[str, Bounds]:
-    """Of as many positive as negative patients, both rates alike: so balanced accuracy, precision and F1 are too."""
-    index = np.arange(2 * cell.patients).repeat(cell.views)
-    positive = index < cell.patients
+    """Both rates alike: so balanced accuracy, precision and F1 are too, where half of the patients are positive.
+
+    Balanced accuracy takes how many are for granted; precision and F1 do not, and a patient is positive by chance.
+    """
+    patients = np.arange(2 * cell.patients)
+    index = patients.repeat(cell.views)
+    chosen = patients < cell.patients if cell.kind == "balanced" else rng.random(len(patients)) < 0.5
+    positive = chosen[index]
     made = Design(positive.astype(int), index, np.zeros(len(index), int))
     right = errors(rng, made, cell.rho) < stats.norm.ppf(cell.value[0])
     if cell.kind == "balanced":

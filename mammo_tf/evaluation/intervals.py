@@ -110,7 +110,8 @@ def of_counts(folds: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], patien
         elif name == "balanced_accuracy":
             told = COUNT_METHOD + _mark_of_balanced(*both, (value, low, high))
         else:
-            told = COUNT_METHOD + mark_of_ratio(found[name])
+            kind = name if name in ("precision", "f1") else "proportion"
+            told = COUNT_METHOD + mark_of_ratio(found[name], kind)
         estimates[name] = Estimate(float(value), low, high, n, told, patients)
     return estimates
 
@@ -144,11 +145,11 @@ def proportion(values: ArrayLike, groups: Sequence[str] | np.ndarray) -> Estimat
     return Estimate(found.value, *wilson.bounds(found), len(right), COUNT_METHOD + mark_of_ratio(found), patients)
 
 
-def mark_of_ratio(found: wilson.Ratio) -> str:
+def mark_of_ratio(found: wilson.Ratio, kind: str = "proportion") -> str:
     """What the method of a proportion says of its patients, where they are few, or of its coverage."""
     if found.patients < _least(found.folds):
         return f"; few patients ({found.patients})"
-    kind = "proportion" if found.folds == 1 else "proportion_folds"
+    kind = kind if found.folds == 1 else "proportion_folds"
     return coverage.mark(kind, found.value, found.patients, found.most, wilson.bounds(found))
 
 

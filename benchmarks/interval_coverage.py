@@ -36,7 +36,7 @@ AUCS = (0.6, 0.7, 0.8, 0.9, 0.95, 0.97)
 PAIRS = ((0.7, 0.7), (0.7, 0.6), (0.8, 0.8), (0.9, 0.8), (0.9, 0.9), (0.95, 0.9), (0.97, 0.97))
 GAPS = ((0.7, 0.7), (0.9, 0.8), (0.95, 0.9), (0.97, 0.97))
 PROPORTIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97)
-DRAWS = 500  # of each bootstrap
+DRAWS, MOST_DRAWN = 500, 50  # of each bootstrap; of one AUC it is left out where there are more patients
 FOLDS = 5
 COUNTED = ("proportion", "proportion_folds", "balanced", "precision", "f1", "accuracy_difference")
 Bounds = tuple[float, float]
@@ -163,7 +163,7 @@ def study(cell: Cell, made: Design, rng: np.random.Generator) -> dict[str, Bound
     if cell.kind == "difference":
         return {"score": auc_bounds.difference(*found), "normal": _normal(*found), "logit": _on_logits(*found)}
     bounds = {"score": auc_bounds.single(found[0]), "logit": auc_bounds.logit(found[0])}
-    if cell.kind in ("auc", "folds"):
+    if cell.kind in ("auc", "folds") and cell.patients <= MOST_DRAWN:
         bounds["bootstrap"] = bootstrap.bounds(_drawn(made, scores[0], rng))[:2]
     if cell.kind == "auc":
         alone = dataclasses.replace(made, patients=np.arange(len(made.labels)))

@@ -28,7 +28,7 @@ import numpy as np
 from scipy import stats
 
 from mammo_tf import tables
-from mammo_tf.evaluation import auc_bounds, bootstrap, coverage, delong, wilson
+from mammo_tf.evaluation import auc_bounds, bootstrap, coverage, delong, means, wilson
 
 VIEWS = ((1, 0.3), (2, 0.3), (2, 0.8), (4, 0.3), (4, 0.8))  # views of a patient, rho
 PATIENTS = (10, 15, 20, 30, 50, 100, 200)
@@ -166,8 +166,8 @@ def study(cell: Cell, made: Design, rng: np.random.Generator) -> dict[str, Bound
     if cell.kind in ("auc", "folds") and cell.patients <= MOST_DRAWN:
         bounds["bootstrap"] = bootstrap.bounds(_drawn(made, scores[0], rng))[:2]
     if cell.kind == "auc":
-        alone = dataclasses.replace(made, patients=np.arange(len(made.labels)))
-        bounds["logit, views apart"] = auc_bounds.logit(_influence(alone, scores[0]))
+        views = dataclasses.replace(made, patients=np.arange(len(made.labels)))
+        bounds["logit, views apart"] = auc_bounds.logit(_influence(views, scores[0]))
     return bounds
 
 
@@ -243,7 +243,7 @@ def _accuracies(cell: Cell, rng: np.random.Generator) -> dict[str, Bounds]:
     drawn = bootstrap.resample(made.count, DRAWS, int(rng.integers(2**31)))
     drawn = drawn @ bootstrap.sums(gain[:, None], index, made.count)[:, 0] / len(gain)
     found = wilson.ratios([(gain, np.ones(len(gain)), index)], made.count)
-    bounds = {"wilson": wilson.bounds_of_difference(*both), "student": _student(found)}
+    bounds = {"wilson": wilson.bounds_of_difference(*both), "student": means.student(found)}
     return {**bounds, "bootstrap": bootstrap.bounds(drawn)[:2]}
 
 
@@ -251,11 +251,6 @@ def _two(rng: np.random.Generator, made: Design, rho: float) -> list[np.ndarray]
     """Errors of two nets, (N,) each, correlated by 1/2."""
     first = errors(rng, made, rho)
     return [math.sqrt(0.5) * first + math.sqrt(0.5) * errors(rng, made, rho) for _ in range(2)]
-
-
-def _student(found: wilson.Ratio) -> Bounds:
-    half = stats.t.ppf(0.975, found.patients - 1) * math.sqrt(found.errors @ found.errors)
-    return found.value - half, found.value + half
 
 
 def _of_answers(cell: Cell, rng: np.random.Generator) -> dict[str, Bounds]:
@@ -284,7 +279,7 @@ def _log_loss(cell: Cell, made: Design, rng: np.random.Generator) -> dict[str, B
     drawn = bootstrap.resample(made.count, DRAWS, int(rng.integers(2**31)))
     drawn = drawn @ bootstrap.sums(np.column_stack([losses, np.ones(len(losses))]), made.patients, made.count)
     found = wilson.ratios([(losses, np.ones(len(losses)), made.patients)], made.count)
-    low, high = _student(found)
+    low, high = means.student(found)
     logs = tuple(found.value * math.exp((end - found.value) / found.value) for end in (low, high))
     return {
         "student, log": logs,
@@ -312,8 +307,10 @@ def simulate(cell: Cell, studies: int) -> list[dict[str, object]]:
     made = design(cell)
     rng = np.random.default_rng([int(1000 * v) for v in (*cell.value, cell.patients, cell.views, cell.rho)])
     levels = LEVELS if cell.kind == "auc_coarse" else None
-    values = [v if cell.kind in COUNTED else truth(v, made, cell.rho, levels) for v in cell.value]
-    values = [_expected_log_loss(shift(v)) for v in cell.value] if cell.kind == "log_loss" else values
+    if cell.kind == "log_loss":
+        values = [_expected_log_loss(shift(v)) for v in cell.value]
+    else:
+        values = [v if cell.kind in COUNTED else truth(v, made, cell.rho, levels) for v in cell.value]
     true = values[0] - values[1] if len(values) > 1 else values[0]
     found: dict[str, list[Bounds]] = {}
     for _ in range(studies):

@@ -46,30 +46,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def again(record: records.Record, paper: Any, known: dict[Any, str]) -> records.Record:
     """The record with today's intervals, hash and certificate.
 
+    Its hash is that of a run at precision "auto" on the processor, as all kept ones were.
+
     Raises:
-        cases.MammoError: a value differs from the kept one, or the certificate was not the record's.
+        cases.MammoError: a value differs from the kept one, the certificate was not the record's, or the run started
+            from weights of a file.
     """
     if not certificates.matches(record):
         raise cases.MammoError(f"{record.label}: its certificate is not that of the record")
+    if record.weights not in ("scratch", "phantom_standin"):
+        raise cases.MammoError(f"{record.label}: started from {record.weights}, whose file is not known here")
     row = next(r for r in paper.RUNS if (r.name, r.protocol.name) == (record.run, record.protocol))
     module = row.dataset or next(m for m in paper.DATASETS if record.dataset == m.NAME)
-    budget = paper.BUDGETS[record.budget]
-    settings = run.Settings(budget, module, weights="phantom", seed=record.seed)
-    made = dataclasses.replace(
-        record,
-        **measured(record, budget.draws),
-        hash=run.identity(row, settings, record.fingerprint, known),
-        needs={
-            n.name: run.identity(n, settings, rows._fingerprint(n, settings, known), known)
-            for n in _needed(row, budget)
-        },
-    )
-    told = {key: value for key, value in record.certificate.items() if key != "hash"}
-    return dataclasses.replace(made, certificate={**told, "hash": certificates._hash(made, told)})
+    settings = run.Settings(paper.BUDGETS[record.budget], module, weights="phantom", seed=record.seed)
 
+    def digest(one: run.Run) -> str:
+        fingerprint = record.fingerprint if one is row else rows._fingerprint(one, settings, known)
+        return run.identity(one, settings, fingerprint, known)
 
-def _needed(row: Any, budget: Any) -> Sequence[Any]:
-    return row.needed(budget)
+    now = {"hash": digest(row), "needs": {need.name: digest(need) for need in row.needed(settings.budget)}}
+    return certificates.signed(dataclasses.replace(record, **measured(record, settings.budget.draws), **now))
 
 
 def measured(record: records.Record, draws: int) -> dict[str, Estimates]:

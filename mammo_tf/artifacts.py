@@ -52,7 +52,7 @@ def empty(folder: pathlib.Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-    """What a figure says of its run: the line under its title, the class names, and the bootstrap's draws."""
+    """What a figure says of its run: the line under its title, the class names, and the draws of bootstraps."""
 
     note: str
     class_names: Sequence[str]

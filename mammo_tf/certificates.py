@@ -10,6 +10,7 @@ epoch and the threshold is what the record's rules say.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -66,6 +67,12 @@ def issue(
         "chosen": _chosen(record, parts),
     }
     return {**found, "hash": _hash(record, found)}
+
+
+def signed(record: records.Record) -> records.Record:
+    """The record whose certificate's hash is that of what both say now."""
+    told = {key: value for key, value in record.certificate.items() if key != "hash"}
+    return dataclasses.replace(record, certificate={**told, "hash": _hash(record, told)})
 
 
 def matches(record: records.Record) -> bool:

@@ -67,17 +67,16 @@ def predict(protocol: Any, parts: cases.Splits, fitted: Any, ledger: audit.Ledge
 def measure(
     protocol: Any, scored: Sequence[Scored], shown: artifacts.Shown, seed: int
 ) -> tuple[artifacts.Predictions, dict[str, Any]]:
-    """Scores the splits of one run.
+    """Scores the splits of one run; `seed` is that of the bootstrap of several classes.
 
     Returns:
         the predictions of all splits, and the fields of the record that speak of them (`records.Record`: metrics,
         validation, tuned, threshold, threshold_rule, majority, training, test_reads, per_fold).
     """
-    how = {"draws": shown.draws, "seed": seed}
     if scored[0].reported.classes > 2 and len(scored) > 1:
         raise cases.MammoError(f"measure: {len(scored)} splits of more than two classes; several are measured of two")
     if scored[0].reported.classes > 2:
-        fields = _of_classes(scored[0], shown.class_names, how)
+        fields = _of_classes(scored[0], shown.class_names, {"draws": shown.draws, "seed": seed})
     elif len(scored) == 1:
         fields = _of_one(scored[0])
     else:

@@ -179,8 +179,13 @@ def _of_classes(a: artifacts.Predictions, b: artifacts.Predictions) -> Pair:
     """Accuracy alone; both were scored on the same patches."""
     if a.classes != b.classes:
         raise cases.MammoError(f"compare: the runs have {a.classes} and {b.classes} classes")
-    if set(b.ids) != set(a.ids):
+    known = [dict(zip(p.ids, zip(p.patients, p.labels, strict=True), strict=True)) for p in (a, b)]
+    if known[0].keys() != known[1].keys():
         raise cases.MammoError("compare: the runs were scored on different patches; a paired test needs one set")
+    if differ := sum(known[0][id] != known[1][id] for id in known[0]):
+        raise cases.MammoError(
+            f"compare: patients or labels of {differ} of {len(a.ids)} patches differ between the runs"
+        )
     return _of_answers(a, b, len(a.ids))
 
 

@@ -44,12 +44,17 @@ _SPREAD = re.compile(r" \(sd [^)]*\)")  # between folds, which "AUC of each fold
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """What is said of one paper on one kind of data at one budget; `whole`: its rows are the budget's own set."""
+    """What is said of one paper on one kind of data at one budget.
+
+    Attributes:
+        whole: the rows are the budget's own set. protocols: run -> those that the paper file has of it.
+    """
 
     title: str
     tables: Sequence[Table]
     records: Sequence[records.Record]
     whole: bool = False
+    protocols: Mapping[str, set[str]] = dataclasses.field(default_factory=dict)
 
 
 def measured_table(group: Sequence[records.Record]) -> Table:
@@ -142,7 +147,7 @@ def sections(experiment: Any, found: Iterable[records.Record]) -> list[Section]:
     order = {(run.name, run.protocol.name): i for i, run in enumerate(experiment.RUNS)}
     mine = [r for r in found if r.paper == experiment.KEY and (r.run, r.protocol) in order]
     mine = sorted(_once(mine), key=lambda r: (r.dataset_kind, r.dataset, r.budget, order[r.run, r.protocol], r.seed))
-    out = []
+    out, protocols = [], {name: {p for run, p in order if run == name} for name, _ in order}
     for (kind, dataset, budget), same in itertools.groupby(mine, key=lambda r: (r.dataset_kind, r.dataset, r.budget)):
         group = list(same)
         shown = [measured_table(group), pairs.comparisons_table(experiment, group), pairs.classes_table(group)]
@@ -163,7 +168,8 @@ def sections(experiment: Any, found: Iterable[records.Record]) -> list[Section]:
         ]
         kind_text = "phantom in the layout of" if kind == "phantom" else "real"
         title = f"{experiment.KEY}: {kind_text} {dataset}, budget {budget}"
-        out.append(Section(title, [table for table in shown if table], group, _is_set(experiment, group)))
+        shown = [table for table in shown if table]
+        out.append(Section(title, shown, group, _is_set(experiment, group), protocols))
     return out
 
 
@@ -189,26 +195,39 @@ def _once(found: Iterable[records.Record]) -> list[records.Record]:
 
 
 def commands(section: Section) -> list[str]:
-    """The commands that redo a section: one for the first seed, more where only some rows have others."""
-    seeds: dict[tuple[str, str], list[int]] = {}
+    """The commands that redo a section's runs and no others: one, where all rows have the same seeds."""
+    seeds: dict[tuple[str, str], set[int]] = {}
     for r in section.records:
-        seeds.setdefault((r.run, r.protocol), []).append(r.seed)
-    first = min(map(min, seeds.values()))
-    others = {row: tuple(sorted({*found} - {first})) for row, found in seeds.items()}
-    if len(set(others.values())) == 1:
-        return [_command(section, section.records)]
-    found = [_command(section, [r for r in section.records if r.seed == first])]
-    for some in sorted(set(others.values()) - {()}):
-        mine = [r for r in section.records if others[r.run, r.protocol] == some and r.seed in some]
-        found.append(_command(dataclasses.replace(section, whole=False), mine))
+        seeds.setdefault((r.run, r.protocol), set()).add(r.seed)
+    apart = {min(map(min, seeds.values()))} if len(set(map(frozenset, seeds.values()))) > 1 else set()
+    rows: dict[tuple[int, ...], dict[str, set[str]]] = {}
+    for (run, protocol), of in seeds.items():
+        for stretch in [*_stretches(of & apart), *_stretches(of - apart)]:
+            rows.setdefault(stretch, {}).setdefault(run, set()).add(protocol)
+    found = []
+    for stretch in sorted(rows):
+        groups: dict[frozenset[str], list[str]] = {}
+        for run, protocols in rows[stretch].items():
+            complete = protocols == section.protocols.get(run, protocols)
+            groups.setdefault(frozenset() if complete else frozenset(protocols), []).append(run)
+        for protocols, runs in groups.items():
+            mine = [r for r in section.records if r.run in runs and r.protocol in rows[stretch][r.run]]
+            whole = section.whole and not protocols and set(runs) == {r.run for r in section.records}
+            found.append(_command([r for r in mine if r.seed in stretch], whole))
     return found
 
 
-def _command(section: Section, group: Sequence[records.Record]) -> str:
+def _stretches(seeds: Iterable[int]) -> list[tuple[int, ...]]:
+    """The seeds in runs of consecutive numbers."""
+    found = itertools.groupby(enumerate(sorted(seeds)), key=lambda pair: pair[1] - pair[0])
+    return [tuple(seed for _, seed in same) for _, same in found]
+
+
+def _command(group: Sequence[records.Record], whole: bool) -> str:
     r = group[0]
     words = [f"python experiments/{r.paper}.py --dataset {r.dataset}"]
     words += [f"--root {r.dataset}=DIR"] if r.dataset_kind == "real" else []
-    named = () if section.whole else dict.fromkeys(r.run for r in group)
+    named = () if whole else dict.fromkeys(r.run for r in group)
     words += [f"--budget {r.budget}", *(f"--only {name}" for name in named)]
     protocols = list(dict.fromkeys(r.protocol for r in group))
     words += [f"--protocol {protocols[0]}"] if len(protocols) == 1 else []

@@ -23,24 +23,13 @@ from mammo_tf.tables import Table, number, p_text, with_interval
 NOTES = (
     "A seed deals split, first weights, order and augmentation anew. Means with Student's 95 % interval: of all "
     "seeds on this dataset, not of other patients. sd: between seeds.",
-    "sd / error: sd over the standard error that the intervals over patients stand for (their mean width / 3.92). "
-    "Beyond about 1 a seed changes more than who is tested.",
-    "gap: as_published - honest of the same seed; p: by Student's test that its mean is 0, Holm: for the gaps here.",
+    "sd / error: the AUC's sd over the standard error that the intervals over patients stand for (their mean width / "
+    "3.92). Beyond about 1 a seed changes more than who is tested.",
+    "gap: as_published - honest of the same seed; p: by Student's test that the AUC's mean gap is 0, Holm: for those "
+    "here.",
 )
-COLUMNS = (
-    "run",
-    "of",
-    "seeds",
-    "AUC, mean",
-    "sd",
-    "least to most",
-    "sd / error",
-    "accuracy, mean",
-    "sd",
-    "p",
-    "p, Holm",
-)
-
+COLUMNS = ("run", "of", "seeds", "AUC, mean", "AUC, sd", "AUC, least to most", "sd / error", "p", "p, Holm")
+COLUMNS += ("accuracy, mean", "accuracy, sd")
 EQUAL = 1e-12  # numbers no further apart are one number
 
 
@@ -88,29 +77,39 @@ class Spread:
 
 def table(group: Sequence[records.Record]) -> Table | None:
     """One row a protocol of each run with several seeds, and one of their gap; None where no run has several."""
-    rows = [row for run in dict.fromkeys(r.run for r in group) for row in _rows([r for r in group if r.run == run])]
-    adjusted = holm.adjusted([row[-1] for row in rows])
-    told = [
-        ("", "") if row[1] != "gap" else (p_text(row[-1]), p_text(p)) for row, p in zip(rows, adjusted, strict=True)
-    ]
-    shown = [[*row[:-1], *both] for row, both in zip(rows, told, strict=True)]
-    return Table("Between seeds", COLUMNS, shown, NOTES) if shown else None
+    runs = dict.fromkeys(r.run for r in group)
+    found = [row for run in runs for row in _rows([r for r in group if r.run == run])]
+    adjusted = holm.adjusted([row.auc.p if row.of == "gap" else math.nan for row in found])
+    rows = [row.cells(p) for row, p in zip(found, adjusted, strict=True)]
+    return Table("Between seeds", COLUMNS, rows, NOTES) if rows else None
 
 
-def _rows(of: Sequence[records.Record]) -> Iterable[list]:
-    """Rows of one run, p last (NaN but for the gap)."""
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    """A run's numbers `of` a protocol, or of the gap."""
+
+    run: str
+    of: str
+    seeds: int
+    auc: Spread
+    accuracy: Spread
+
+    def cells(self, adjusted: float) -> list[str]:
+        a, b = self.auc, self.accuracy
+        ps = [p_text(a.p), p_text(adjusted)] if self.of == "gap" else ["", ""]
+        spread = [number(a.deviation), f"{number(a.least)} to {number(a.most)}", number(a.ratio, 1)]
+        named = [self.run, self.of, str(self.seeds), with_interval(a.mean)]
+        return [*named, *spread, *ps, with_interval(b.mean), number(b.deviation)]
+
+
+def _rows(of: Sequence[records.Record]) -> Iterable[_Row]:
     for protocol in dict.fromkeys(r.protocol for r in of):
         same = [r for r in of if r.protocol == protocol]
         if len(same) > 1:
             both = [Spread.of([r.metrics[name] for r in same], (0, 1)) for name in ("auc", "accuracy")]
-            yield [*_cells(of[0].run, protocol, len(same), *both), math.nan]
-    matched = [gaps.gap(one, other) for one, other in gaps.matched(of)]
+            yield _Row(of[0].run, protocol, len(same), *both)
+    matched = gaps.matched(of)
     if len(matched) > 1:
-        both = [Spread.of([getattr(g, name) for g in matched], (-1, 1)) for name in ("auc", "accuracy")]
-        yield [*_cells(of[0].run, "gap", len(matched), *both), both[0].p]
-
-
-def _cells(run: str, what: str, seeds: int, auc: Spread, accuracy: Spread) -> list[str]:
-    ends = f"{number(auc.least)} to {number(auc.most)}"
-    shown = [with_interval(auc.mean), number(auc.deviation), ends, number(auc.ratio, 1)]
-    return [run, what, str(seeds), *shown, with_interval(accuracy.mean), number(accuracy.deviation)]
+        found = [gaps.gap(one, other) for one, other in matched]
+        both = [Spread.of([getattr(g, name) for g in found], (-1, 1)) for name in ("auc", "accuracy")]
+        yield _Row(of[0].run, "gap", len(matched), *both)

@@ -37,7 +37,11 @@ class Method(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """How much a run may cost; a paper file adds its own columns (image side, widths, epochs)."""
+    """How much a run may cost; a paper file adds its own columns (image side, widths, epochs).
+
+    Attributes:
+        draws: of the bootstrap that bounds the macro AUC and the balanced accuracy of several classes.
+    """
 
     name: str
     phantom: phantom.PhantomSpec

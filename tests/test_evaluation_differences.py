@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mammo_tf.evaluation import coverage, delong, differences, intervals, wilson
+from mammo_tf.evaluation import coverage, delong, differences, marks, wilson
 
 
 def ratio(rng, rate, patients=40, views=2, first=0, union=80):
@@ -35,8 +35,8 @@ def test_proportions_of_other_patients_are_marked_by_each():
     rng = np.random.default_rng(1)
     one, other = ratio(rng, 0.97), ratio(rng, 0.9, patients=8, first=40)
     found = differences.proportions(one, other, 96, 48, "unpaired")
-    marks = [intervals.mark_of_ratio(some) for some in (one, other)]
-    assert marks[1] == "; few patients (8)" and found.method.endswith("".join(dict.fromkeys(marks)))
+    each = [marks.of_ratio(some) for some in (one, other)]
+    assert each[1] == "; few patients (8)" and found.method.endswith("".join(dict.fromkeys(each)))
     (low, _), (_, high) = wilson.bounds(one), wilson.bounds(other)
     below = math.hypot(one.value - low, high - other.value)  # MOVER without correlation
     assert found.low == pytest.approx(one.value - other.value - below)
@@ -45,7 +45,7 @@ def test_proportions_of_other_patients_are_marked_by_each():
 def test_equal_answers_and_none():
     same = ratio(np.random.default_rng(2), 0.8)
     found = differences.proportions(same, same, 80, 40)
-    assert (found.value, found.low, found.high) == (0, 0, 0) and found.method.endswith("one set of answers")
+    assert (found.value, found.low, found.high) == (0, 0, 0) and found.method.endswith("all patients differ alike")
     assert wilson.p_of_difference(same, same) == 1
     empty = wilson.ratios([(np.zeros(0), np.zeros(0), np.zeros(0, int))], 80)
     undefined = differences.proportions(same, empty, 80, 40)

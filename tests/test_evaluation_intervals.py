@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from mammo_tf import cases
-from mammo_tf.evaluation import intervals, metrics
+from mammo_tf.evaluation import coverage, intervals, metrics
 
 KEYS = {"accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "log_loss", "auc"}
 
@@ -54,18 +54,27 @@ def test_the_log_loss_has_the_bounds_of_students_test_on_the_scale_of_logarithms
     assert (found.low, found.high) == pytest.approx((mean * np.exp(-half / mean), mean * np.exp(half / mean)))
     plain = intervals.mean(losses, np.arange(len(labels)))
     assert (plain.low, plain.high) == pytest.approx((low, high)) and plain.method == "Student over patients"
+
+
+def test_bounds_that_are_none_are_told():
     one, other = (
         intervals.evaluate([0, 1], [0.3, 0.9], ["a", "a"])["log_loss"],
         intervals.mean([0.5, 0.7], ["a", "a"]),
     )
-    assert math.isnan(one.low) and math.isnan(other.low) and "degenerate: one patient" in other.method
-    assert intervals.mean([0.5, 0.5, 0.5], list("abc")).method.endswith("; degenerate")
+    for found in (one, other):
+        assert math.isnan(found.low) and found.method.endswith("; degenerate: one patient")
+    assert intervals.mean([0.1] * 3, list("abc")).method.endswith("; degenerate")  # but for rounding
+    same = intervals.evaluate([0, 1] * 30, [0.5] * 60, np.arange(60))["log_loss"]
+    assert same.low == pytest.approx(same.high) and same.method.endswith("logarithm; degenerate")
+    alone = intervals.evaluate([0] * 100, np.linspace(0.1, 0.4, 100), np.arange(100))["log_loss"]
+    assert alone.method == "Student over patients, of the logarithm"  # of one class too
+    assert intervals.evaluate([0] * 5, np.linspace(0.1, 0.4, 5), np.arange(5))["log_loss"].method.endswith("(5)")
 
 
 def test_the_log_loss_is_marked_by_the_cell_of_its_auc():
     labels, scores, groups = cohort(np.random.default_rng(0), patients=20, gap=6)
     found = intervals.evaluate(labels, scores, groups)
-    expected = intervals.coverage.mark("log_loss", found["auc"].value, 10, 4, (found["auc"].low, found["auc"].high))
+    expected = coverage.mark("log_loss", found["auc"].value, 10, 4, (found["auc"].low, found["auc"].high))
     assert expected and found["log_loss"].method.endswith(expected)
     few = intervals.evaluate(*cohort(np.random.default_rng(0), patients=19))["log_loss"]
     assert few.method.endswith("; few positives (9 patients)")

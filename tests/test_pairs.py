@@ -67,6 +67,15 @@ def test_rows_on_different_examples_are_refused(tmp_path, classes, message):
         pairs.paired(p, q)
 
 
+@pytest.mark.parametrize("name", ["patients", "labels"])
+def test_patches_with_other_patients_or_labels_are_refused(tmp_path, name):
+    p, q = predicted(0, classes=3), predicted(1, classes=3)
+    changed = np.roll(getattr(q, name), 2)
+    q = dataclasses.replace(q, **{name: changed})
+    with pytest.raises(cases.MammoError, match=r"patients or labels of \d+ of 60 patches differ"):
+        pairs.paired(samples.kept(tmp_path, p, run="one"), samples.kept(tmp_path, q, run="two"))
+
+
 def test_folds_of_different_patients_are_refused(tmp_path):
     p = samples.kept(tmp_path, predicted(0), run="one", folds=2)
     q = samples.kept(tmp_path, predicted(0, fold=1), run="two", folds=2)

@@ -33,7 +33,8 @@ def test_a_row_has_both_protocols_and_says_what_was_not_run():
     assert head[2:] == [f"{metric}, {p}" for metric in ("accuracy", "AUC") for p in ("as_published", "honest")]
     assert first[:4] == ["first", "20, 20", "0.900 [0.850, 0.950]", "0.600 [0.550, 0.650]"]
     assert second == ["second", "n/a, 20", "n/a", "0.600 [0.550, 0.650]", "n/a", "0.670 [0.620, 0.720]"]
-    assert "python experiments/toy.py" in text and "--only first --only second" in text
+    assert "python experiments/toy.py" in text and "--only first --seed 0`; `" in text
+    assert "--only second --protocol honest --seed 0`" in text
 
 
 def test_seeds_are_averaged():

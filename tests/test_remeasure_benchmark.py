@@ -17,11 +17,6 @@ ROWS = (  # one part, ten folds, five classes
 )
 
 
-def signed(record):
-    told = {key: value for key, value in record.certificate.items() if key != "hash"}
-    return dataclasses.replace(record, certificate={**told, "hash": certificates._hash(record, told)})
-
-
 def aged(folder, row, **changes):
     """A copy of a kept record as another way to make intervals would have left it."""
     path = folder / f"{row}.json"
@@ -30,7 +25,9 @@ def aged(folder, row, **changes):
     record = records.load(KEPT / f"{row}.json")[0]
     old = dataclasses.replace(record.metrics["log_loss"], low=0.1, high=0.2, method="another")
     metrics = {**record.metrics, "log_loss": old}
-    records.save(signed(dataclasses.replace(record, metrics=metrics, hash="0" * 8, folder="", **changes)), path)
+    records.save(
+        certificates.signed(dataclasses.replace(record, metrics=metrics, hash="0" * 8, folder="", **changes)), path
+    )
     return path
 
 
@@ -63,3 +60,6 @@ def test_other_values_and_other_certificates_are_refused(tmp_path):
     with pytest.raises(cases.MammoError, match="its certificate is not that of the record"):
         remeasure.main([str(tmp_path)])
     assert "00000001" in path.read_text()  # nothing was written
+    path = aged(tmp_path, ROWS[0], weights="resnet50.h5")
+    with pytest.raises(cases.MammoError, match=r"started from resnet50\.h5"):
+        remeasure.main([str(tmp_path)])

@@ -81,7 +81,7 @@ def test_protocols_and_their_gap_by_run():
     low, high = expected.confidence_interval()
     assert gap[column["AUC, mean"]].endswith(f"[{low:.3f}, {high:.3f}]")
     assert gap[column["p"]] == gap[column["p, Holm"]] == f"{expected.pvalue:.3f}"
-    assert gap[column["least to most"]] == "0.080 to 0.200"
+    assert gap[column["AUC, least to most"]] == "0.080 to 0.200"
     assert [row[column["p"]] for row in table.rows if row[1] != "gap"] == ["", "", ""]
 
 
@@ -107,20 +107,47 @@ def test_one_seed_has_no_table():
     assert report_seeds.table(seeded([0.5])) is None and report_seeds.table([]) is None
 
 
-def paper(names):
-    honest = types.SimpleNamespace(name="honest")
-    rows = [types.SimpleNamespace(name=name, protocol=honest, published={}) for name in names]
-    return samples.module(KEY="ao2020", RUNS=rows)
+def commands(*group, protocols=("as_published", "honest"), **names):
+    """What redoes records of a paper whose rows all have these protocols, each command from `--budget` on."""
+    rules = [types.SimpleNamespace(name=name) for name in protocols]
+    runs = dict.fromkeys(r.run for r in group)
+    rows = [
+        types.SimpleNamespace(name=name, protocol=one, published={}, dataset=None) for name in runs for one in rules
+    ]
+    paper = samples.module(KEY="ao2020", RUNS=rows, **names)
+    (section,) = report.sections(paper, group)
+    return [one.partition("--budget demo ")[2] for one in report.commands(section)]
 
 
-def commands(*group):
-    (section,) = report.sections(paper(dict.fromkeys(r.run for r in group)), group)
-    return report.commands(section)
+def both(values, run):
+    return [*seeded(values, run, "as_published"), *seeded(values, run)]
 
 
 def test_a_section_names_the_rows_that_have_other_seeds():
-    every = commands(*seeded([0.5, 0.6], "one"), *seeded([0.5, 0.6], "two"))
-    assert len(every) == 1 and every[0].endswith("--only one --only two --protocol honest --seed 0 --seeds 2")
-    some = commands(*seeded([0.5] * 3, "one"), *seeded([0.5], "two"), *seeded([0.5] * 3, "three"))
-    assert some[0].endswith("--only one --only two --only three --protocol honest --seed 0")
-    assert some[1].endswith("--only one --only three --protocol honest --seed 1 --seeds 2") and len(some) == 2
+    assert commands(*both([0.5, 0.6], "a"), *both([0.5, 0.6], "b")) == ["--only a --only b --seed 0 --seeds 2"]
+    found = commands(*both([0.5] * 3, "a"), *both([0.5], "b"), *both([0.5] * 3, "c"))
+    assert found == ["--only a --only b --only c --seed 0", "--only a --only c --seed 1 --seeds 2"]
+
+
+def test_what_was_not_run_is_in_no_command():
+    gap = [r for r in both([0.5] * 3, "a") if r.seed != 1]
+    assert commands(*gap) == ["--only a --seed 0", "--only a --seed 2"]
+    late = [r for r in both([0.5] * 2, "b") if r.seed == 1]
+    assert commands(*both([0.5] * 2, "a"), *late) == ["--only a --seed 0", "--only a --only b --seed 1"]
+    crossed = [*both([0.5], "a"), *both([0.5], "b"), *seeded([0.5] * 2, "a")[1:]]
+    crossed += seeded([0.5] * 2, "b", "as_published")[1:]
+    assert commands(*crossed) == [
+        "--only a --only b --seed 0",
+        "--only a --protocol honest --seed 1",
+        "--only b --protocol as_published --seed 1",
+    ]
+    assert commands(*seeded([0.5]), protocols=("honest",)) == ["--only net --protocol honest --seed 0"]
+
+
+def test_a_whole_set_is_named_where_all_of_it_was_run():
+    datasets = (types.SimpleNamespace(NAME=samples.record().dataset),)
+    how = {"DATASETS": datasets, "SETS": {"demo": ("a", "b")}}
+    assert commands(*both([0.5], "a"), *both([0.5], "b"), **how) == ["--seed 0"]
+    assert commands(*both([0.5] * 2, "a"), *both([0.5], "b"), **how) == ["--seed 0", "--only a --seed 1"]
+    later = [r for r in both([0.5] * 2, "b") if r.seed == 1]
+    assert commands(*both([0.5], "a"), *later, **how) == ["--only a --seed 0", "--only b --seed 1"]

@@ -1,8 +1,8 @@
 """Any statistic of labels and scores with a 95 % interval that knows the patients, of one part or over folds.
 
 A statistic takes weights: how often each example was drawn, one row a draw. Its value on the part is the value at
-weights of 1, so that value and draws come from the same lines. The bootstrap is that of `folds`: one for all folds,
-whole patients drawn with replacement; `stratified` draws those with a positive example and those without apart, so
+weights of 1, so that value and draws come from the same lines. One bootstrap serves all folds, whole patients drawn
+with replacement; `stratified` draws those with a positive example and those without apart, so
 that every draw has as many of either (for what takes the prevalence from outside).
 
     found = clustered.estimate([(labels, scores, patients)], precision_recall.average_precision)
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mammo_tf.evaluation import bootstrap, folds, intervals
+from mammo_tf.evaluation import bootstrap, folds, intervals, marks
 
 UNDEFINED = "undefined for these answers"
 
@@ -110,7 +110,7 @@ def resample_stratified(strata: np.ndarray, draws: int, seed: int) -> np.ndarray
 
 def _few(parts: Sequence[folds.Fold]) -> str:
     each = [np.concatenate([part.patients[part.labels == label] for part in parts]) for label in (1, 0)]
-    return intervals.few([len(np.unique(patients)) for patients in each], bootstrap.FEW)
+    return marks.few([len(np.unique(patients)) for patients in each], bootstrap.FEW)
 
 
 def _drawn(

@@ -1,9 +1,9 @@
 """How often the 95 % intervals of this project cover the truth, by simulation; marks where that is not 93 to 97 %.
 
 `coverage.csv` is written by `benchmarks/interval_coverage.py`, which simulates at least 2,000 studies for each line:
-for the AUC and for a proportion by its true value, patients (of the rarer class; of those counted), views of a
+by kind of number, its true value (of a log-loss the AUC), patients (of the rarer class; of those counted), views of a
 patient and correlation rho of two views. rho of a real study is not known, so a cell's mark is about the least and
-the largest coverage over all rho.
+the largest coverage over all rho. Of precision and F1 half of the patients were positive.
 
     mark("auc", 0.97, patients=12, views=4.0, bounds=(0.85, 0.99))    # "" or "; simulated coverage 91.0 to 96.2 %"
 """

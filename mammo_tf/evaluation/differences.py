@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from mammo_tf.evaluation import auc_bounds, coverage, delong, intervals, wilson
+from mammo_tf.evaluation import auc_bounds, coverage, delong, intervals, marks, wilson
 
 AUC_METHOD = "score intervals (MOVER), clustered DeLong"
 PROPORTION_METHOD = "Wilson intervals (MOVER)"
@@ -20,6 +20,8 @@ def aucs(
     one: delong.Influence, other: delong.Influence, n: int, patients: int, pairing: str = "paired"
 ) -> intervals.Estimate:
     """One mean AUC minus another, both over the same `patients` of `delong.influence`.
+
+    Means over folds are marked as one part is; their differences were not simulated.
 
     Args:
         n: examples. patients: that either stands on.
@@ -32,11 +34,12 @@ def aucs(
     if apart <= 1e-15 < one.variance:
         return intervals.Estimate(value, value, value, n, method + "; degenerate: one ranking", patients)
     low, high = auc_bounds.difference(one, other)
-    marks = intervals.few(tuple(map(min, one.patients, other.patients)))
+    least = marks.least(max(len(one.sizes), len(other.sizes)))
+    told = marks.few(tuple(map(min, one.patients, other.patients)), least)
     kind = "gap" if pairing == "unpaired" else "difference"
     cell = (one.value, other.value), min(one.fewer, other.fewer), max(one.most, other.most)
-    marks += "" if marks else coverage.mark(kind, *cell)
-    return intervals.Estimate(value, low, high, n, method + marks, patients)
+    told = told or coverage.mark(kind, *cell)
+    return intervals.Estimate(value, low, high, n, method + told, patients)
 
 
 def proportions(
@@ -51,10 +54,12 @@ def proportions(
         return intervals.Estimate(math.nan, math.nan, math.nan, n, "undefined for these answers", patients)
     apart = one.errors - other.errors
     if apart @ apart <= 1e-15 < one.errors @ one.errors:
-        return intervals.Estimate(value, value, value, n, method + "; degenerate: one set of answers", patients)
+        return intervals.Estimate(
+            value, value, value, n, method + "; degenerate: all patients differ alike", patients
+        )
     low, high = wilson.bounds_of_difference(one, other)
-    marks = "".join(dict.fromkeys(map(intervals.mark_of_ratio, (one, other))))
-    if pairing == "paired" and one.folds == other.folds == 1 and "few" not in marks:
+    told = "".join(dict.fromkeys(map(marks.of_ratio, (one, other))))
+    if pairing == "paired" and one.folds == other.folds == 1 and "few" not in told:
         fewer, views = min(one.patients, other.patients), max(one.most, other.most)
-        marks = coverage.mark("accuracy_difference", (one.value, other.value), fewer, views)
-    return intervals.Estimate(value, low, high, n, method + marks, patients)
+        told = coverage.mark("accuracy_difference", (one.value, other.value), fewer, views)
+    return intervals.Estimate(value, low, high, n, method + told, patients)

@@ -2,7 +2,8 @@
 
 AUC: score interval with clustered DeLong (`auc_bounds`). What is made of counts: Wilson's interval at an effective
 number of examples (`wilson`). Log-loss and other means: Student's interval over patients (`means`). Plain intervals,
-which take the views of a patient as independent, are too narrow. `coverage` says how often each covers.
+which take the views of a patient as independent, are too narrow. `coverage` says how often each covers, but for plain
+means.
 
     found = intervals.evaluate(labels, scores, patients)
     found["auc"].low, found["auc"].high
@@ -19,11 +20,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mammo_tf import cases
-from mammo_tf.evaluation import auc_bounds, bootstrap, coverage, delong, means, metrics, wilson
+from mammo_tf.evaluation import auc_bounds, bootstrap, delong, marks, means, metrics, wilson
 
 ALGORITHM_VERSION = 3
 
-FEW, FEW_FOLDS = 10, 15  # patients of a class, of one part and of folds; below it no coverage was simulated
 AUC_METHOD = "score interval, clustered DeLong"
 COUNT_METHOD = "Wilson, clustered"
 LOSS_METHOD = "Student over patients, of the logarithm"
@@ -107,11 +107,10 @@ def of_counts(folds: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], patien
         value, low, high = bounds[name]
         if math.isnan(value):
             told = "undefined for these answers"
-        elif name == "balanced_accuracy":
-            told = COUNT_METHOD + _mark_of_balanced(*both, (value, low, high))
+        elif name in ("balanced_accuracy", "precision", "f1"):
+            told = COUNT_METHOD + marks.of_both(name, *both, (value, low, high))
         else:
-            kind = name if name in ("precision", "f1") else "proportion"
-            told = COUNT_METHOD + mark_of_ratio(found[name], kind)
+            told = COUNT_METHOD + marks.of_ratio(found[name])
         estimates[name] = Estimate(float(value), low, high, n, told, patients)
     return estimates
 
@@ -122,15 +121,13 @@ def of_losses(folds: Sequence[tuple[np.ndarray, np.ndarray]], patients: int, ran
     Args:
         folds: losses (N,) and patients (N,) in 0..patients-1 of each, one at least.
         patients: over all folds.
-        ranking: of the AUC of the same scores, by which `coverage` knows how often the bounds cover.
+        ranking: of the AUC of the same scores, by which `coverage` knows how often the bounds cover; several folds
+            were not simulated and are taken for one part.
     """
     found = wilson.ratios([(losses, np.ones(len(losses)), index) for losses, index in folds], patients)
-    marks = few(ranking.patients)
-    if not marks:
-        ends = None if ranking.constant else auc_bounds.single(ranking)
-        marks = coverage.mark("log_loss", ranking.value, ranking.fewer, ranking.most, ends)
+    bounds = means.student_log(found)
     n = sum(len(losses) for losses, _ in folds)
-    return Estimate(found.value, *means.student_log(found), n, LOSS_METHOD + marks, patients)
+    return Estimate(found.value, *bounds, n, LOSS_METHOD + marks.of_loss(found, ranking, bounds), patients)
 
 
 def proportion(values: ArrayLike, groups: Sequence[str] | np.ndarray) -> Estimate:
@@ -142,27 +139,7 @@ def proportion(values: ArrayLike, groups: Sequence[str] | np.ndarray) -> Estimat
     right, _ = metrics.checked(values, np.zeros(np.shape(values)), what="values")
     index, patients = _index(groups, len(right))
     found = wilson.ratios([(right.astype(float), np.ones(len(right)), index)], patients)
-    return Estimate(found.value, *wilson.bounds(found), len(right), COUNT_METHOD + mark_of_ratio(found), patients)
-
-
-def mark_of_ratio(found: wilson.Ratio, kind: str = "proportion") -> str:
-    """What the method of a proportion says of its patients, where they are few, or of its coverage."""
-    if found.patients < _least(found.folds):
-        return f"; few patients ({found.patients})"
-    kind = kind if found.folds == 1 else "proportion_folds"
-    return coverage.mark(kind, found.value, found.patients, found.most, wilson.bounds(found))
-
-
-def _mark_of_balanced(one: wilson.Ratio, other: wilson.Ratio, told: tuple[float, float, float]) -> str:
-    patients = min(one.patients, other.patients)
-    if patients < _least(one.folds):
-        return f"; few patients ({patients})"
-    return coverage.mark("balanced", told[0], patients, max(one.most, other.most), told[1:])
-
-
-def _least(folds: int) -> int:
-    """Patients from where on coverage was simulated."""
-    return FEW if folds == 1 else FEW_FOLDS
+    return Estimate(found.value, *wilson.bounds(found), len(right), COUNT_METHOD + marks.of_ratio(found), patients)
 
 
 _PARTS = {  # metric -> numerator and denominator of an example, from its label and answer
@@ -195,11 +172,8 @@ def of_influence(found: delong.Influence, n: int, patients: int) -> Estimate:
         return Estimate(math.nan, math.nan, math.nan, n, "undefined: one class alone", patients)
     if found.constant:
         return Estimate(0.5, 0.5, 0.5, n, CONSTANT, patients)
-    low, high = auc_bounds.single(found)
-    marks = few(found.patients, _least(len(found.sizes)))
-    kind = "folds" if len(found.sizes) > 1 else "auc"
-    marks += "" if marks else coverage.mark(kind, found.value, found.fewer, found.most, (low, high))
-    return Estimate(found.value, low, high, n, AUC_METHOD + marks, patients)
+    bounds = auc_bounds.single(found)
+    return Estimate(found.value, *bounds, n, AUC_METHOD + marks.of_auc(found, bounds), patients)
 
 
 def auc_bootstrap(
@@ -227,8 +201,8 @@ def mean(values: ArrayLike, groups: Sequence[str] | np.ndarray) -> Estimate:
     index, patients = bootstrap.patient_index(index[defined])
     found = wilson.ratios([(values[defined], np.ones(defined.sum()), index)], patients)
     low, high = means.student(found)
-    mark = "; degenerate: one patient" if patients == 1 else "; degenerate" if low == high else ""
-    return Estimate(found.value, low, high, int(defined.sum()), MEAN_METHOD + mark, patients)
+    method = MEAN_METHOD + marks.degenerate(found.value, low, high)
+    return Estimate(found.value, low, high, int(defined.sum()), method, patients)
 
 
 def majority_row(
@@ -285,9 +259,3 @@ def _percentile(value: float, drawn: np.ndarray, n: int, patients: int) -> Estim
     if low == high:
         method += "; degenerate"
     return Estimate(value, low, high, n, method, patients)
-
-
-def few(patients: Sequence[int], least: int = FEW) -> str:
-    """The mark of a metric whose classes (1, 0) have so many patients; empty where both have `least`."""
-    named = zip(("positives", "negatives"), patients, strict=True)
-    return "".join(f"; few {name} ({count} patients)" for name, count in named if count < least)

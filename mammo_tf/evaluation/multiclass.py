@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mammo_tf import cases
-from mammo_tf.evaluation import bootstrap, intervals, means, metrics, wilson
+from mammo_tf.evaluation import bootstrap, intervals, marks, means, metrics, wilson
 
 ALGORITHM_VERSION = 3
 
@@ -60,21 +60,19 @@ def evaluate(
         )
     index, patients = bootstrap.patient_index(np.asarray(groups))
     weights = bootstrap.resample(patients, draws, seed)
-    table = bootstrap.sums(np.column_stack([_cells(labels, p), log_losses(labels, p)]), index, patients)
+    table = bootstrap.sums(_cells(labels, p), index, patients)
     there = np.unique(labels)
-    points, drawn = (_values(sums, class_names, there) for sums in (table.sum(axis=0), weights @ table))
-    points["auc"], drawn["auc"] = auc(labels, p), _auc_draws(labels, p, index, weights)
-    few, counted = _few(labels, index, class_names), _counted(labels, p, index, class_names)
-    loss = wilson.ratios([(log_losses(labels, p), np.ones(len(labels)), index)], patients)
-    found = {
-        "log_loss": intervals.Estimate(
-            loss.value, *means.student_log(loss), len(labels), intervals.LOSS_METHOD, patients
-        )
+    balanced = [_balanced(sums, there) for sums in (table.sum(axis=0), weights @ table)]
+    ranking = auc(labels, p), _auc_draws(labels, p, index, weights)
+    counts, few = (len(labels), patients), _few(labels, index, class_names)
+    counted = {name: _wilson(one, counts) for name, one in _counted(labels, p, index, class_names).items()}
+    return {
+        "accuracy": counted.pop("accuracy"),
+        "balanced_accuracy": _estimate(float(balanced[0]), balanced[1], counts, few),
+        "auc": _estimate(ranking[0], ranking[1], counts, few),
+        "log_loss": _loss(log_losses(labels, p), index, counts),
+        **counted,
     }
-    found |= {name: _wilson(one, (len(labels), patients)) for name, one in counted.items()}
-    for name in ("balanced_accuracy", "auc"):
-        found[name] = _estimate(float(points[name]), drawn[name], (len(labels), patients), few)
-    return {name: found[name] for name in points}
 
 
 def majority(
@@ -202,19 +200,21 @@ def _cells(labels: np.ndarray, p: np.ndarray) -> np.ndarray:
     return np.eye(classes * classes)[classes * labels + p.argmax(axis=1)]
 
 
-def _values(sums: np.ndarray, class_names: Sequence[str], there: np.ndarray) -> dict[str, np.ndarray]:
-    """Metrics from sums (..., K * K + 1): the cells and the losses; `there` are the classes that have examples."""
-    classes = len(class_names)
-    matrix = sums[..., :-1].reshape(*sums.shape[:-1], classes, classes)
-    right, true, total = np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-1), matrix.sum(axis=(-2, -1))
+def _balanced(sums: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """The mean recall (...) of cells (..., K * K) over the classes `there`, those that have examples."""
+    classes = math.isqrt(sums.shape[-1])
+    matrix = sums.reshape(*sums.shape[:-1], classes, classes)
+    right, true = np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-1)
     recalls = np.divide(right, true, out=np.full(true.shape, np.nan), where=true > 0)
-    return {
-        "accuracy": right.sum(axis=-1) / total,
-        "balanced_accuracy": recalls[..., there].mean(axis=-1),
-        "auc": np.nan,
-        "log_loss": sums[..., -1] / total,
-        **{RECALL + name: recalls[..., k] for k, name in enumerate(class_names)},
-    }
+    return recalls[..., there].mean(axis=-1)
+
+
+def _loss(losses: np.ndarray, index: np.ndarray, counts: tuple[int, int]) -> intervals.Estimate:
+    n, patients = counts
+    found = wilson.ratios([(losses, np.ones(n), index)], patients)
+    low, high = means.student_log(found)
+    told = marks.degenerate(found.value, low, high) or marks.few_patients(found)
+    return intervals.Estimate(found.value, low, high, n, intervals.LOSS_METHOD + told, patients)
 
 
 def _auc_draws(labels: np.ndarray, p: np.ndarray, index: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -242,7 +242,7 @@ def _wilson(found: wilson.Ratio, counts: tuple[int, int]) -> intervals.Estimate:
     n, patients = counts
     if math.isnan(found.value):
         return intervals.Estimate(math.nan, math.nan, math.nan, n, "undefined: a class without examples", patients)
-    method = intervals.COUNT_METHOD + intervals.mark_of_ratio(found)
+    method = intervals.COUNT_METHOD + marks.of_ratio(found)
     return intervals.Estimate(found.value, *wilson.bounds(found), n, method, patients)
 
 

@@ -1,6 +1,7 @@
 """Bounds of proportions when patients have several examples: Wilson's interval at an effective number of examples.
 
-Accuracy, recall, specificity, precision and F1 are ratios R = sum x / sum y of whole numbers x <= y an example. With
+Accuracy, recall, specificity, precision and F1 are ratios R = sum x / sum y of whole numbers x <= y an example (and
+means of anything else, of which `means` makes bounds). With
 e = (x - R y) / sum y, summed over the examples of a patient where the variance is wanted clustered,
 
     V = G / (G - 1) sum_g (sum_{i in g} e_i)^2        V_1 = sum_i e_i^2        D = V / V_1, in [1, largest possible]
@@ -65,7 +66,7 @@ def ratios(folds: Sequence[Counted], patients: int) -> Ratio:
     """The mean over folds of sum x / sum y.
 
     Args:
-        folds: x and y of each example, 0 <= x <= y, and its patient.
+        folds: x and y of each example, 0 <= x <= y for `bounds`, and its patient.
         patients: I, over all folds.
     """
     errors, stands = np.zeros(patients), np.zeros(patients)

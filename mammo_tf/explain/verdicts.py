@@ -11,8 +11,8 @@ Two verdicts, each from a 95 % interval over patients:
 Adebayo et al. 2018 (arXiv:1810.03292) draw curves and name no bound; 0.5 is ours. At a rank correlation of r the map
 of a net that has learned nothing tells r^2 of the ranks of the other, a quarter at 0.5, and some likeness comes from
 the image in any method. So a method that passes shows more of the net than of the image; that it shows all of it is
-not said. Intervals are not corrected for the number of methods and scores, and with few patients bootstrap intervals
-are too narrow: a map of noise "finds" a lesion now and then. Below FEW patients both verdicts carry a star.
+not said. Intervals are not corrected for the number of methods and scores, so a map of noise "finds" a lesion now and
+then, and with few patients they trust in a normal distribution. Below FEW patients both verdicts carry a star.
 
     verdict(record.claims, "saliency").sanity        # True, False, or None where it cannot be told
 """
@@ -27,7 +27,7 @@ from typing import Any
 PREFIX, GAP = "explain_", "_above_chance"
 CHANCE = "chance"
 SANITY_BOUND = 0.5
-FEW = 20  # as `intervals.FEW`
+FEW = 20  # patients
 SANITY = "sanity"  # mean of |cascade|; "cascade" itself may cancel out, being of either sign
 FINDING = ("pointing", "inside", "auc")
 LESION = ("pointing", "inside", "dice", "iou", "auc")

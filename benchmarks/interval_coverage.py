@@ -8,8 +8,8 @@ same patients; `gap`: of two nets on as many other patients each; `accuracy_diff
 `proportion`: such as recall; `proportion_folds`: its mean over five folds; `balanced`: balanced accuracy; `precision`
 and `f1`: of an answer whose two rates are alike. `log_loss`: by the AUC, of scores that say what they should.
 
-    python benchmarks/interval_coverage.py             # writes mammo_tf/evaluation/coverage.csv, 2 hours
-    python benchmarks/interval_coverage.py --table     # the tables of docs/evidence.md from that file
+    python benchmarks/interval_coverage.py            # writes mammo_tf/evaluation/coverage.csv; long, see --processes
+    python benchmarks/interval_coverage.py --table    # the tables of docs/evidence.md from that file
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def again(record: records.Record, paper: Any, known: dict[Any, str]) -> records.
     settings = run.Settings(paper.BUDGETS[record.budget], module, weights="phantom", seed=record.seed)
 
     def digest(one: run.Run) -> str:
-        fingerprint = record.fingerprint if one is row else rows._fingerprint(one, settings, known)
+        fingerprint = record.fingerprint if one is row else rows.fingerprint_of(one, settings, known)
         return run.identity(one, settings, fingerprint, known)
 
     now = {"hash": digest(row), "needs": {need.name: digest(need) for need in row.needed(settings.budget)}}

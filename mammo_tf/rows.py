@@ -37,15 +37,11 @@ class Method(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """How much a run may cost; a paper file adds its own columns (image side, widths, epochs).
-
-    Attributes:
-        draws: of the bootstrap that bounds the macro AUC and the balanced accuracy of several classes.
-    """
+    """How much a run may cost; a paper file adds its own columns (image side, widths, epochs)."""
 
     name: str
     phantom: phantom.PhantomSpec
-    draws: int = 2000
+    draws: int = 2000  # of the bootstrap that bounds macro AUC and balanced accuracy of several classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,7 +217,7 @@ def identity(run: Run, settings: Settings, fingerprint: str, known: dict[Any, st
     known = {} if known is None else known
     known[_source(run, settings)] = fingerprint
     needs = [
-        identity(need, settings, _fingerprint(need, settings, known), known) for need in run.needed(settings.budget)
+        identity(need, settings, fingerprint_of(need, settings, known), known) for need in run.needed(settings.budget)
     ]
     standin = run.standin if settings.weights == "phantom" else None
     decided = {
@@ -252,7 +248,7 @@ def _source(run: Run, settings: Settings) -> tuple[Any, ...]:
     return module_of(run, settings).NAME, run.spec is None, other
 
 
-def _fingerprint(need: Run, settings: Settings, known: dict[Any, str]) -> str:
+def fingerprint_of(need: Run, settings: Settings, known: dict[Any, str]) -> str:
     """A need with a phantom of its own counts by its spec, as part of its description."""
     if need.spec is not None:
         return known.get((module_of(need, settings).NAME, True, None), "phantom")

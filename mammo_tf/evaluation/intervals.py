@@ -115,14 +115,16 @@ def of_counts(folds: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], patien
     return estimates
 
 
-def of_losses(folds: Sequence[tuple[np.ndarray, np.ndarray]], patients: int, ranking: delong.Influence) -> Estimate:
+def of_losses(
+    folds: Sequence[tuple[np.ndarray, np.ndarray]], patients: int, ranking: delong.Influence | None
+) -> Estimate:
     """The mean log-loss, or its mean over folds.
 
     Args:
         folds: losses (N,) and patients (N,) in 0..patients-1 of each, one at least.
         patients: over all folds.
         ranking: of the AUC of the same scores, by which `coverage` knows how often the bounds cover; several folds
-            were not simulated and are taken for one part.
+            were not simulated and are taken for one part. None for more than two classes.
     """
     found = wilson.ratios([(losses, np.ones(len(losses)), index) for losses, index in folds], patients)
     bounds = means.student_log(found)

@@ -67,11 +67,11 @@ def of_auc(found: delong.Influence, bounds: tuple[float, float]) -> str:
     return told or coverage.mark(kind, found.value, found.fewer, found.most, bounds)
 
 
-def of_loss(found: wilson.Ratio, ranking: delong.Influence, bounds: tuple[float, float]) -> str:
+def of_loss(found: wilson.Ratio, ranking: delong.Influence | None, bounds: tuple[float, float]) -> str:
     """Of a mean log-loss, by the cells of the AUC of the same scores, where there is one."""
     if told := degenerate(found.value, *bounds):
         return told
-    if math.isnan(ranking.value):
+    if ranking is None or math.isnan(ranking.value):
         return few_patients(found)
     if (told := few(ranking.patients, least(len(ranking.sizes)))) or ranking.constant:
         return told

@@ -1,6 +1,6 @@
 """A classifier of K classes (the patch nets of shen2019, Table 1): metrics with intervals over patients.
 
-Wilson's bounds for accuracy and recalls (`wilson`), Student's for the log-loss (`means`), a percentile bootstrap over
+Wilson's bounds for accuracy and recalls (`wilson`), Student's for the log-loss, a percentile bootstrap over
 whole patients for balanced accuracy and the macro one-vs-rest AUC. What chance gives: balanced accuracy 1 / K and
 every AUC 1/2 for any answer that does not look at the image; accuracy as much as the share of the commonest class,
 which is why `majority` is the row to beat.
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mammo_tf import cases
-from mammo_tf.evaluation import bootstrap, intervals, marks, means, metrics, wilson
+from mammo_tf.evaluation import bootstrap, intervals, marks, metrics, wilson
 
 ALGORITHM_VERSION = 3
 
@@ -70,7 +70,7 @@ def evaluate(
         "accuracy": counted.pop("accuracy"),
         "balanced_accuracy": _estimate(float(balanced[0]), balanced[1], counts, few),
         "auc": _estimate(ranking[0], ranking[1], counts, few),
-        "log_loss": _loss(log_losses(labels, p), index, counts),
+        "log_loss": intervals.of_losses([(log_losses(labels, p), index)], patients, None),
         **counted,
     }
 
@@ -207,14 +207,6 @@ def _balanced(sums: np.ndarray, there: np.ndarray) -> np.ndarray:
     right, true = np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-1)
     recalls = np.divide(right, true, out=np.full(true.shape, np.nan), where=true > 0)
     return recalls[..., there].mean(axis=-1)
-
-
-def _loss(losses: np.ndarray, index: np.ndarray, counts: tuple[int, int]) -> intervals.Estimate:
-    n, patients = counts
-    found = wilson.ratios([(losses, np.ones(n), index)], patients)
-    low, high = means.student_log(found)
-    told = marks.degenerate(found.value, low, high) or marks.few_patients(found)
-    return intervals.Estimate(found.value, low, high, n, intervals.LOSS_METHOD + told, patients)
 
 
 def _auc_draws(labels: np.ndarray, p: np.ndarray, index: np.ndarray, weights: np.ndarray) -> np.ndarray:

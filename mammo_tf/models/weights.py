@@ -24,8 +24,7 @@ from mammo_tf.models import alexnet, resnet
 IMAGENET_URL = "https://huggingface.co/timm/resnet18.tv_in1k/resolve/main/model.safetensors"
 IMAGENET_FILES = ("resnet18.tv_in1k.safetensors", "resnet18-f37072fd.pth", "resnet18-5c106cde.pth")
 
-# PyTorch's name of a parameter, by ours.
-_PARAMETERS = {
+_PARAMETERS = {  # PyTorch's name of a parameter, by ours
     "kernel": "weight",
     "bias": "bias",
     "gamma": "weight",
